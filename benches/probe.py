@@ -1,0 +1,78 @@
+"""Peak memory of one fit to many rows, measured in a process of its own.
+
+Run as ``python -m benches.probe METHOD ROWS RESIDUAL``; prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from benches import ours
+from benches.baselines import numpy_blocked, scipy_peers
+from benches.workloads import GOOD_START, Runs, simulated_runs
+
+_ROOT = Path(__file__).resolve().parent.parent
+_STATUS = Path("/proc/self/status")
+_CLEAR = Path("/proc/self/clear_refs")
+
+
+def fit_rows(method: str, runs: Runs, residual: str, threads: int | None) -> None:
+    """Fit the Chinchilla law with ``method``: ``ours``, ``numpy``, or the name of a scipy solver."""
+    if method == "ours":
+        ours.squares_fit(runs, GOOD_START, residual, threads)
+    elif method == "numpy":
+        numpy_blocked.fit(GOOD_START, runs.N, runs.D, runs.L, residual=residual, threads=threads or 2)
+    else:
+        log_n, log_d, log_loss = runs.logs
+        target = log_loss if residual == "log" else runs.L
+        problem = scipy_peers.SquaresChinchilla(log_n, log_d, target, residual == "log")
+        scipy_peers.ROW_SOLVERS[method](problem, GOOD_START)
+
+
+def _status(field: str) -> int:
+    """Ask the kernel for a size of this process, in bytes."""
+    for line in _STATUS.read_text(encoding="utf-8").splitlines():
+        if line.startswith(f"{field}:"):
+            return 1024 * int(line.split()[1])
+    raise LookupError(field)
+
+
+def _measure(method: str, rows: int, residual: str) -> dict[str, float]:
+    runs = simulated_runs(rows)
+    # Whatever is loaded or allocated once does not belong to the fit.
+    fit_rows(method, simulated_runs(1000), residual, None)
+    if _STATUS.exists():
+        before = _status("VmRSS")
+        try:
+            # Resets the kernel's high-water mark of this process to what it holds now.
+            _CLEAR.write_text("5", encoding="ascii")
+        except OSError:
+            before = max(before, _status("VmHWM"))
+    else:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    begin = time.perf_counter()
+    fit_rows(method, runs, residual, None)
+    seconds = time.perf_counter() - begin
+    if _STATUS.exists():
+        peak = _status("VmHWM")
+    else:
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    inputs = runs.N.nbytes + runs.D.nbytes + runs.L.nbytes
+    return {"extra": float(max(0, peak - before)), "inputs": float(inputs), "seconds": seconds}
+
+
+def peak_memory(method: str, rows: int, residual: str) -> dict[str, float]:
+    """Measure peak memory above the input columns, in bytes: ``extra``; also ``inputs`` and ``seconds``."""
+    command = [sys.executable, "-m", "benches.probe", method, str(rows), residual]
+    done = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
+    answer: dict[str, float] = json.loads(done.stdout)
+    return answer
+
+
+if __name__ == "__main__":
+    print(json.dumps(_measure(sys.argv[1], int(sys.argv[2]), sys.argv[3])))

@@ -1,0 +1,433 @@
+"""Covariances of fitted parameters, from the exact derivatives of the law.
+
+All of it works in natural units on the free parameters, in blocks of rows, so that memory does not grow with
+the table. With r = T(y) - T(f), J = dT(f)/dtheta and the row weights w:
+
+``"classical"``
+    s^2 (J'WJ)^-1 with s^2 = sum(w r^2) / dof, through a QR factorisation of the rows (never through J'WJ,
+    whose condition is the square) and scaled columns.
+``"sandwich"``
+    H^-1 (sum w^2 psi^2 J J') H^-1 with the exact Hessian H of the objective.
+``"hessian"``
+    kappa H^-1, where kappa = (sum(w psi^2) / dof) / (sum(w rho'') / sum(w)) turns the objective into a
+    log-likelihood; it is s^2 for the squared loss.
+
+A prior adds its curvature to H and a row to J; it is taken as given and adds nothing to the noise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Literal, TypeAlias, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from ._core import Law as CoreLaw
+    from .law import Law
+    from .losses import Loss
+    from .problem import Problem
+
+__all__ = [
+    "CovKind",
+    "Rows",
+    "covariance",
+    "evaluate",
+    "residuals",
+    "rows",
+    "singular_directions",
+    "triangle",
+]
+
+CovKind: TypeAlias = Literal["sandwich", "classical", "hessian"]
+
+# Numbers in the largest temporary of one block: 4 MB, inside the caches of a server core and far from the
+# data.
+_BLOCK = 1 << 19
+# Below this the scaled singular value is rounding of the Jacobian and the direction has no information at
+# all.
+_RANK = 1e-13
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A block of rows at one parameter vector.
+
+    Parameters
+    ----------
+    residual : ndarray, shape (b,)
+        T(y) - T(f).
+    weight : ndarray, shape (b,)
+        Row weights.
+    jacobian : ndarray, shape (b, p)
+        dT(f)/dtheta by the chosen parameters.
+    curvature : ndarray, shape (b, q, q) or None
+        Second derivatives of T(f) by the *declared* parameters, where asked for.
+    where : ndarray of int, shape (b, q)
+        Position among the chosen parameters of each declared one on each row, -1 where it is not chosen.
+    """
+
+    residual: NDArray[np.float64]
+    weight: NDArray[np.float64]
+    jacobian: NDArray[np.float64]
+    curvature: NDArray[np.float64] | None
+    where: NDArray[np.intp]
+
+
+def evaluate(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the law on every row of the problem, natural units.
+
+    Parameters
+    ----------
+    problem : Problem
+        The rows.
+    theta : ndarray of float, shape (k,)
+        Parameters in the order of ``problem.names``.
+
+    Returns
+    -------
+    ndarray of float, shape (n,)
+        f(x; theta).
+    """
+    values = problem.row_values(theta)
+    columns = [*(problem.inputs[name] for name in problem.law.inputs), *values.values()]
+    return _spread(_core_law(problem).value(columns), problem.n)
+
+
+def residuals(
+    problem: Problem, theta: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return fitted values in natural units and residuals T(y) - T(f), each of shape (n,)."""
+    fitted = evaluate(problem, theta)
+    if problem.residual == "linear":
+        return fitted, problem.target - fitted
+    # In place, because a table may be most of the memory there is.
+    with np.errstate(invalid="ignore", divide="ignore"):
+        residual = np.log(problem.target)
+        residual -= np.log(fitted)
+    return fitted, residual
+
+
+def rows(
+    problem: Problem,
+    theta: NDArray[np.float64],
+    chosen: NDArray[np.bool_],
+    *,
+    curvature: bool = False,
+    step: int = 1,
+) -> Iterator[Rows]:
+    """Walk over the rows in blocks, with derivatives by the chosen parameters.
+
+    Parameters
+    ----------
+    problem : Problem
+        The rows.
+    theta : ndarray of float, shape (k,)
+        Parameters in the order of ``problem.names``.
+    chosen : ndarray of bool, shape (k,)
+        The parameters to differentiate by.
+    curvature : bool
+        Whether to give second derivatives as well.
+    step : int
+        Take every ``step``-th row only.
+
+    Yields
+    ------
+    Rows
+        Rows of weight zero are left out.
+    """
+    law, core = problem.law, _core_law(problem)
+    order = np.full(chosen.size, -1, dtype=np.intp)
+    order[chosen] = np.arange(int(chosen.sum()))
+    wanted = [name for name, where in problem.slots if chosen[where].any()]
+    size = max(len(wanted) ** 2 if curvature else len(wanted), int(chosen.sum()), 1)
+    block = max(1, _BLOCK // size)
+    values = problem.row_values(theta)
+    index = np.arange(0, problem.n, step)
+    places = {name: order[problem.positions(name)] for name in wanted if name in law.groups}
+    starts = {name: order[where.start] for name, where in problem.slots}
+    for first in range(0, index.size, block):
+        take = index[first : first + block]
+        take = take[problem.weights[take] > 0.0]
+        if not take.size:
+            continue
+        columns = [np.ascontiguousarray(problem.inputs[name][take]) for name in law.inputs]
+        columns += [np.ascontiguousarray(v[take]) if v.size == problem.n else v for v in values.values()]
+        fitted = _spread(core.value(columns), take.size)
+        gradient = _spread(core.gradient(columns, wanted), take.size)
+        second = _spread(core.hessian(columns, wanted), take.size) if curvature else None
+        target = problem.target[take]
+        if problem.residual == "log":
+            residual = np.log(target) - np.log(fitted)
+            gradient = gradient / fitted[:, None]
+            if second is not None:
+                second = second / fitted[:, None, None] - gradient[:, :, None] * gradient[:, None, :]
+        else:
+            residual = target - fitted
+        where = np.empty((take.size, len(wanted)), dtype=np.intp)
+        for column, name in enumerate(wanted):
+            where[:, column] = places[name][take] if name in places else starts[name]
+        jacobian = np.zeros((take.size, int(chosen.sum())))
+        line = np.arange(take.size)
+        for column in range(len(wanted)):
+            seen = where[:, column] >= 0
+            jacobian[line[seen], where[seen, column]] = gradient[seen, column]
+        yield Rows(residual, problem.weights[take], jacobian, second, where)
+
+
+def triangle(
+    problem: Problem, theta: NDArray[np.float64], chosen: NDArray[np.bool_], *, step: int = 1
+) -> NDArray[np.float64]:
+    """Return the triangular factor R of the weighted Jacobian, so that R'R = J'WJ plus the priors' curvature.
+
+    Parameters
+    ----------
+    problem : Problem
+        The rows.
+    theta : ndarray of float, shape (k,)
+        Parameters in the order of ``problem.names``.
+    chosen : ndarray of bool, shape (k,)
+        The p parameters to differentiate by.
+    step : int
+        Take every ``step``-th row only.
+
+    Returns
+    -------
+    ndarray of float, shape (p, p)
+        Upper triangular. Each column is accurate relative to its own length.
+    """
+    p = int(chosen.sum())
+    factor = np.zeros((p, p))
+    for block in rows(problem, theta, chosen, step=step):
+        weight = _effective(problem.loss, block)
+        stacked = np.concatenate([factor, np.sqrt(weight)[:, None] * block.jacobian])
+        factor = _square(np.asarray(np.linalg.qr(stacked, mode="r")), p)
+    if problem.priors:
+        extra = np.diag(_prior_slopes(problem, theta)[chosen])
+        factor = _square(np.asarray(np.linalg.qr(np.concatenate([factor, extra]), mode="r")), p)
+    return factor
+
+
+def singular_directions(
+    factor: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    """Return column lengths, and singular values with directions of the factor with columns of unit length.
+
+    Parameters
+    ----------
+    factor : ndarray of float, shape (p, p)
+        As from `triangle`.
+
+    Returns
+    -------
+    lengths : ndarray of float, shape (p,)
+        Length of each column; 0 for a parameter without any effect.
+    values : ndarray of float, shape (p,)
+        Singular values, largest first. Their squares are the eigenvalues of the information matrix scaled to
+        a unit diagonal.
+    directions : ndarray of float, shape (p, p)
+        Row i is the direction of ``values[i]`` in the scaled parameters.
+    """
+    lengths = np.sqrt(np.einsum("ij,ij->j", factor, factor))
+    scaled = factor / np.where(lengths > 0.0, lengths, 1.0)
+    _, values, directions = np.linalg.svd(scaled)
+    return lengths, values, directions
+
+
+def covariance(
+    problem: Problem, theta: NDArray[np.float64], chosen: NDArray[np.bool_], dof: int, kind: CovKind
+) -> tuple[NDArray[np.float64], str]:
+    """Return the covariance of the chosen parameters.
+
+    Parameters
+    ----------
+    problem : Problem
+        The rows.
+    theta : ndarray of float, shape (k,)
+        The optimum, in the order of ``problem.names``.
+    chosen : ndarray of bool, shape (k,)
+        The p parameters that were fitted and are not held by a bound.
+    dof : int
+        Residual degrees of freedom.
+    kind : {"sandwich", "classical", "hessian"}
+        See the module's description.
+
+    Returns
+    -------
+    cov : ndarray of float, shape (p, p)
+        Natural units. Rows and columns of parameters that the data do not determine are NaN, as is everything
+        that needs the noise where no degree of freedom is left.
+    form : str
+        ``"exact"``, ``"gauss-newton"`` (the Hessian was not positive definite, its part with second
+        derivatives of the law was left out) or ``"kernel"`` (the loss has no second derivative, the density
+        of the residuals at zero takes its place).
+    """
+    p = int(chosen.sum())
+    factor = triangle(problem, theta, chosen)
+    if not np.isfinite(factor).all():
+        return np.full((p, p), np.nan), "exact"
+    lengths, values, directions = singular_directions(factor)
+    null = values <= _RANK * max(1.0, float(values[0]) if p else 1.0)
+    lost = (directions[null] ** 2).sum(axis=0) > 1e-8
+    lost |= lengths == 0.0
+    scale = 1.0 / np.where(lengths > 0.0, lengths, 1.0)
+    if kind == "classical":
+        half = (directions[~null] / values[~null, None]) * scale
+        cov = _noise(problem, theta, dof) * (half.T @ half)
+        form = "exact"
+    else:
+        cov, form = _robust(problem, theta, chosen, dof, kind, scale, lost)
+    cov[lost, :] = np.nan
+    cov[:, lost] = np.nan
+    return cov, form
+
+
+def _robust(
+    problem: Problem,
+    theta: NDArray[np.float64],
+    chosen: NDArray[np.bool_],
+    dof: int,
+    kind: CovKind,
+    scale: NDArray[np.float64],
+    lost: NDArray[np.bool_],
+) -> tuple[NDArray[np.float64], str]:
+    p, smooth = int(chosen.sum()), problem.loss.smooth
+    full, gauss, meat = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
+    width = None if smooth else _bandwidth(problem, theta)
+    psi2 = curved = total = 0.0
+    for block in rows(problem, theta, chosen, curvature=smooth):
+        psi = problem.loss.psi(block.residual)
+        bend = (
+            problem.loss.curvature(block.residual)
+            if width is None
+            else _jump(problem.loss) * _kernel(block.residual / width) / width
+        )
+        scaled = block.jacobian * scale
+        gauss += scaled.T @ ((block.weight * bend)[:, None] * scaled)
+        meat += scaled.T @ (((block.weight * psi) ** 2)[:, None] * scaled)
+        if block.curvature is not None:
+            full -= _scatter(block, block.weight * psi, p)
+        psi2 += float(block.weight @ psi**2)
+        curved += float(block.weight @ bend)
+        total += float(block.weight.sum())
+    prior = _prior_curvature(problem, theta)[chosen] * scale**2
+    gauss[np.diag_indices(p)] += prior
+    keep = ~lost
+    form = "exact" if smooth else "kernel"
+    hessian = gauss + full * scale[:, None] * scale[None, :] if smooth else gauss
+    inverse = _inverse(hessian, keep)
+    if inverse is None and smooth:
+        form, inverse = "gauss-newton", _inverse(gauss, keep)
+    if inverse is None:
+        return np.full((p, p), np.nan), form
+    if kind == "sandwich":
+        core = inverse @ meat @ inverse
+    else:
+        kappa = math.nan if dof <= 0 or curved <= 0.0 else (psi2 / dof) / (curved / total)
+        core = kappa * inverse
+    return core * scale[:, None] * scale[None, :], form
+
+
+def _scatter(block: Rows, factor: NDArray[np.float64], p: int) -> NDArray[np.float64]:
+    """Sum of factor times the second derivatives, sent from declared to chosen parameters."""
+    assert block.curvature is not None
+    out = np.zeros(p * p)
+    q = block.where.shape[1]
+    for a in range(q):
+        for b in range(q):
+            i, j = block.where[:, a], block.where[:, b]
+            seen = (i >= 0) & (j >= 0)
+            values = (factor * block.curvature[:, a, b])[seen]
+            out += np.bincount(i[seen] * p + j[seen], weights=values, minlength=p * p)
+    return out.reshape(p, p)
+
+
+def _inverse(matrix: NDArray[np.float64], keep: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """Inverse on the kept rows and columns, zero elsewhere; None unless positive definite there."""
+    out = np.zeros_like(matrix)
+    part = matrix[np.ix_(keep, keep)]
+    if not np.isfinite(part).all():
+        return None
+    values, vectors = np.linalg.eigh(0.5 * (part + part.T))
+    # The Hessian carries the scale of the loss (1e-3 and less), so only the relative size says anything.
+    if values.size and values[0] <= 1e-15 * values[-1]:
+        return None
+    out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T
+    return out
+
+
+def _noise(problem: Problem, theta: NDArray[np.float64], dof: int) -> float:
+    if dof <= 0:
+        return math.nan
+    _, r = residuals(problem, theta)
+    weight = problem.weights * (
+        1.0 if problem.loss.above == 1.0 else np.where(r > 0.0, problem.loss.above, 1.0)
+    )
+    return float(weight @ r**2) / dof
+
+
+def _effective(loss: Loss, block: Rows) -> NDArray[np.float64]:
+    if loss.above == 1.0:
+        return block.weight
+    return block.weight * np.where(block.residual > 0.0, loss.above, 1.0)
+
+
+def _prior_slopes(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the entry that each prior adds to the Jacobian as a row of its own."""
+    slopes = np.zeros(theta.size)
+    for index, name in enumerate(problem.names):
+        if (prior := problem.priors.get(name)) is not None:
+            slopes[index] = 1.0 / (prior.width * (1.0 if prior.kind == "normal" else float(theta[index])))
+    return slopes
+
+
+def _prior_curvature(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the second derivative of the penalties by each parameter."""
+    diagonal = np.zeros(theta.size)
+    for index, name in enumerate(problem.names):
+        if (prior := problem.priors.get(name)) is not None:
+            diagonal[index] = prior.curvature(float(theta[index]))
+    return diagonal
+
+
+def _jump(loss: Loss) -> float:
+    """Jump of the derivative of the loss at zero."""
+    tau = loss.scale if loss.kind == "quantile" else None
+    return loss.above + 1.0 if tau is None else loss.above * tau + (1.0 - tau)
+
+
+def _bandwidth(problem: Problem, theta: NDArray[np.float64]) -> float:
+    """Width of the kernel for the density of the residuals at zero, after Hall and Sheather (1988)."""
+    _, r = residuals(problem, theta)
+    r = r[problem.weights > 0.0]
+    normal, n = NormalDist(), r.size
+    tau = problem.loss.scale if problem.loss.kind == "quantile" else 0.5
+    z = normal.inv_cdf(tau)
+    density = normal.pdf(z)
+    h = n ** (-1 / 3) * normal.inv_cdf(0.975) ** (2 / 3) * (1.5 * density**2 / (2 * z * z + 1)) ** (1 / 3)
+    low, high = max(tau - h, 0.005), min(tau + h, 0.995)
+    lower, upper = np.quantile(r, [0.25, 0.75])
+    spread = min(float(r.std()), float(upper - lower) / 1.349)
+    return max(spread * (normal.inv_cdf(high) - normal.inv_cdf(low)), np.finfo(np.float64).tiny)
+
+
+def _kernel(u: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(np.abs(u) <= 1.0, 0.75 * (1.0 - u * u), 0.0)
+
+
+def _core_law(problem: Problem) -> CoreLaw:
+    return cast("Law", problem.law)._core
+
+
+def _spread(values: NDArray[np.float64], n: int) -> NDArray[np.float64]:
+    """One row for each row of the table, also where the law depends on no column."""
+    return values if len(values) == n else np.broadcast_to(values, (n, *values.shape[1:]))
+
+
+def _square(factor: NDArray[np.float64], p: int) -> NDArray[np.float64]:
+    """Triangular factor padded to p rows, for fewer rows than parameters."""
+    return factor if len(factor) == p else np.concatenate([factor, np.zeros((p - len(factor), p))])

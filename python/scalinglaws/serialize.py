@@ -1,0 +1,328 @@
+"""Fits as versioned JSON: plain text that any language reads, never pickle."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .inference import CovKind
+from .law import Law
+from .losses import Loss
+from .param import Param
+from .priors import Prior
+from .problem import Problem
+from .records import Basin, StartsReport
+from .result import Fit
+from .ties import bind
+
+__all__ = ["fit_from_dict", "fit_to_dict", "law_from_dict", "law_to_dict", "load", "save"]
+
+_FORMAT = "scalinglaws.fit"
+_VERSION = 1
+_COV: tuple[CovKind, ...] = ("sandwich", "classical", "hessian")
+_LAW_TEXTS = ("formula", "target", "id", "title", "describes", "target_unit", "notes")
+
+
+def law_to_dict(law: Law) -> dict[str, Any]:
+    """Return what makes a law, as plain values.
+
+    Parameters
+    ----------
+    law : Law
+        The law.
+
+    Returns
+    -------
+    dict
+        Input of `law_from_dict`.
+    """
+    made = law._definition
+    return {
+        **{key: made[key] for key in _LAW_TEXTS},
+        "papers": list(law.papers),
+        "residual": law.residual,
+        "loss": None if law.loss is None else str(law.loss),
+        "verified": law.verified,
+        "inputs": made["inputs"],
+        "params": {
+            name: {
+                "domain": [_plain(end) for end in param.domain]
+                if isinstance(param.domain, tuple)
+                else param.domain,
+                "start": list(param.start) if isinstance(param.start, tuple) else param.start,
+                "sampling": param.sampling,
+                "value": param.value,
+                "meaning": param.meaning,
+            }
+            for name, param in law.params.items()
+        },
+        "grid": None if law.grid is None else {name: list(values) for name, values in law.grid.items()},
+        "published": [asdict(entry) for entry in law.published],
+        "checks": [asdict(entry) for entry in law.checks],
+    }
+
+
+def law_from_dict(content: Mapping[str, Any]) -> Law:
+    """Make a law from the dictionary of `law_to_dict`.
+
+    Parameters
+    ----------
+    content : mapping
+        The dictionary.
+
+    Returns
+    -------
+    Law
+        The law.
+    """
+    params = {}
+    for name, entry in content["params"].items():
+        domain, start = entry["domain"], entry["start"]
+        params[name] = Param(
+            domain=(float(domain[0]), float(domain[1])) if isinstance(domain, list) else domain,
+            start=(float(start[0]), float(start[1])) if isinstance(start, list) else start,
+            sampling=entry["sampling"],
+            value=entry["value"],
+            meaning=entry["meaning"],
+        )
+    rest = {key: value for key, value in content.items() if key not in ("formula", "params")}
+    return Law(content["formula"], params=params, **rest)
+
+
+def fit_to_dict(fit: Fit, *, data: bool = True) -> dict[str, Any]:
+    """Return a fit as plain lists, numbers and strings.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit.
+    data : bool
+        Whether to include the rows; without them covariances are stored instead.
+
+    Returns
+    -------
+    dict
+        Ready for strict JSON: numbers that are not finite stand as the texts ``"nan"``, ``"inf"``,
+        ``"-inf"``.
+    """
+    problem = fit._problem
+    if data:
+        problem = fit._need_rows("to_dict(data=True)")
+    content: dict[str, Any] = {
+        "format": _FORMAT,
+        "version": _VERSION,
+        "library": _core.build_info().get("version", ""),
+        "law": law_to_dict(fit.law),
+        "fixed": {
+            **{name: tie.text for name, tie in fit._binding.ties.items()},
+            **{name: _plain(value) for name, value in problem.fixed.items()},
+        },
+        "priors": {name: asdict(prior) for name, prior in problem.priors.items()},
+        "residual": fit.residual,
+        "loss": str(fit.loss),
+        "columns": fit.columns,
+        "backend": fit.backend,
+        "values": {name: _plain(value) for name, value in fit.values.items()},
+        "stderr": {name: _plain(value) for name, value in fit.stderr().items()},
+        "theta": _list(fit._theta),
+        "objective": _plain(fit.objective),
+        "status": fit.status,
+        "success": fit.success,
+        "valid": fit.valid,
+        "message": fit.message,
+        "basins": [
+            {
+                "objective": _plain(basin.objective),
+                "values": {name: _plain(value) for name, value in basin.values.items()},
+                "hits": basin.hits,
+                "status": basin.status,
+            }
+            for basin in fit.basins
+        ],
+        "starts": asdict(fit.starts),
+        "nobs": fit.nobs,
+        "rss": _plain(fit.rss),
+        "seconds": _plain(fit.seconds),
+        "data_hash": fit.data_hash,
+        "categories": {column: list(labels) for column, labels in problem.categories.items()},
+    }
+    if data:
+        content["data"] = {
+            "target": _list(problem.target),
+            "inputs": {name: _list(column) for name, column in problem.inputs.items()},
+            "codes": {name: column.tolist() for name, column in problem.codes.items()},
+            "weights": _list(problem.weights),
+        }
+    else:
+        content["known"] = {
+            "cost": _plain(fit._cost),
+            "log_weights": _plain(fit._log_weights),
+            **{f"cov_{kind}": [_list(row) for row in fit.cov(kind)] for kind in _COV},
+        }
+    return content
+
+
+def fit_from_dict(content: Mapping[str, Any]) -> Fit:
+    """Make a fit from the dictionary of `fit_to_dict`.
+
+    Parameters
+    ----------
+    content : mapping
+        The dictionary.
+
+    Returns
+    -------
+    Fit
+        The fit; without rows if they were left out.
+
+    Raises
+    ------
+    ValueError
+        If this is not a fit, or one of a newer version of the library.
+    """
+    if not isinstance(content, Mapping) or content.get("format") != _FORMAT:
+        raise ValueError("this is not a saved fit of scalinglaws")
+    if content["version"] > _VERSION:
+        raise ValueError(
+            f"this fit was saved in format {content['version']} by scalinglaws {content.get('library')}; "
+            f"this version reads up to format {_VERSION}: update scalinglaws"
+        )
+    law = law_from_dict(content["law"])
+    fixed = {name: value if _is_tie(value) else float(value) for name, value in content["fixed"].items()}
+    binding, _ = bind(
+        law, {name: value for name, value in fixed.items() if isinstance(value, str) or value == 0.0}
+    )
+    fitted = binding.fitted
+    rows = content.get("data")
+    categories = {column: tuple(labels) for column, labels in content["categories"].items()}
+    none = np.empty(0)
+    problem = Problem(
+        law=fitted,
+        target=_array(rows["target"]) if rows else none,
+        inputs={name: _array(rows["inputs"][name]) if rows else none for name in fitted.inputs},
+        codes={name: np.array(rows["codes"][name] if rows else [], dtype=np.uint32) for name in categories},
+        categories=categories,
+        weights=_array(rows["weights"]) if rows else none,
+        residual=content["residual"],
+        loss=Loss.parse(content["loss"]),
+        fixed={
+            name: value
+            for name, value in fixed.items()
+            if name not in binding.ties and not isinstance(value, str)
+        },
+        priors={name: Prior(**entry) for name, entry in content["priors"].items()},
+    )
+    known: dict[str, Any] = {"rss": float(content["rss"]), "data_hash": content["data_hash"]}
+    for name, value in content.get("known", {}).items():
+        known[name] = np.array([_array(row) for row in value]) if name.startswith("cov_") else float(value)
+    return Fit(
+        law=law,
+        residual=content["residual"],
+        loss=problem.loss,
+        backend=content["backend"],
+        objective=float(content["objective"]),
+        status=content["status"],
+        success=content["success"],
+        valid=content["valid"],
+        message=content["message"],
+        basins=tuple(
+            Basin(
+                objective=float(basin["objective"]),
+                values={name: float(value) for name, value in basin["values"].items()},
+                hits=basin["hits"],
+                status=basin["status"],
+            )
+            for basin in content["basins"]
+        ),
+        starts=StartsReport(**content["starts"]),
+        nobs=content["nobs"],
+        columns=dict(content["columns"]),
+        seconds=float(content["seconds"]),
+        _problem=problem,
+        _binding=binding,
+        _theta=_array(content["theta"]),
+        _known=known,
+    )
+
+
+def save(fit: Fit, path: str | os.PathLike[str], *, data: bool = True) -> None:
+    """Write a fit as JSON; the file appears whole or not at all.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit.
+    path : path
+        File to write.
+    data : bool
+        Whether to include the rows.
+    """
+    target = Path(path)
+    text = json.dumps(fit_to_dict(fit, data=data), allow_nan=False, indent=1, ensure_ascii=False)
+    # The temporary file lies in the same folder, because a rename is atomic only within one file system.
+    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    try:
+        with draft.open("x", encoding="utf-8") as stream:
+            stream.write(text + "\n")
+        os.replace(draft, target)
+    except BaseException:
+        draft.unlink(missing_ok=True)
+        raise
+
+
+def load(path: str | os.PathLike[str]) -> Fit:
+    """Read a fit that `Fit.save` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    Fit
+        The fit, equal in every number to the one that was saved.
+
+    Raises
+    ------
+    ValueError
+        If the file is not a saved fit, or one of a newer version.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{os.fspath(path)} is not a saved fit: {error}") from None
+    return fit_from_dict(content)
+
+
+def _plain(value: float) -> float | str:
+    number = float(value)
+    return number if math.isfinite(number) else str(number)
+
+
+def _list(values: NDArray[np.float64]) -> list[float | str]:
+    return [_plain(value) for value in values.tolist()]
+
+
+def _array(values: list[float | str]) -> NDArray[np.float64]:
+    return np.array([float(value) for value in values], dtype=np.float64)
+
+
+def _is_tie(value: Any) -> bool:
+    if not isinstance(value, str):
+        return False
+    try:
+        float(value)
+    except ValueError:
+        return True
+    return False

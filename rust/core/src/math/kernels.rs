@@ -1,0 +1,166 @@
+//! One set of block kernels for each instruction set, under common names.
+
+use super::exponential::{exp, exp_normal, exp_special};
+use super::isa::PORTABLE_FMA;
+use super::logarithm::{log, log_normal, log_special};
+use super::sigmoidal::{sigmoid, softplus};
+
+/// Block kernels of one instruction set, for code that is compiled once for each of them.
+///
+/// Here are the functions of [`math`](super) that have a faster version for some instruction set. The others are
+/// generic over `FMA`, to be set to [`PORTABLE_FMA`] for [`Portable`] and `true` otherwise.
+///
+/// # Safety
+/// All methods require a processor with the instruction set, see [`Isa::is_available`](super::Isa::is_available).
+/// They are inlined and become vector code only inside a function that enables its features.
+///
+/// # Panics
+/// All methods panic if their arguments differ in length.
+#[expect(
+    clippy::missing_safety_doc,
+    reason = "the same for all methods, stated above"
+)]
+pub trait Kernels {
+    /// `out = exp(x)`.
+    unsafe fn exp(x: &[f64], out: &mut [f64]);
+
+    /// `out = exp(a - b)`.
+    unsafe fn exp_sub(a: &[f64], b: &[f64], out: &mut [f64]);
+
+    /// `out = log(x)`.
+    unsafe fn log(x: &[f64], out: &mut [f64]);
+
+    /// `out = 1 / (1 + exp(-x))`.
+    unsafe fn sigmoid(x: &[f64], out: &mut [f64]);
+
+    /// `out = log(1 + exp(x))`.
+    unsafe fn softplus(x: &[f64], out: &mut [f64]);
+}
+
+/// Kernels for [`Isa::Portable`](super::Isa::Portable).
+#[derive(Debug, Clone, Copy)]
+pub struct Portable;
+
+/// Kernels for [`Isa::Avx2`](super::Isa::Avx2).
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy)]
+pub struct Avx2;
+
+/// Kernels for [`Isa::Avx512`](super::Isa::Avx512).
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Clone, Copy)]
+pub struct Avx512;
+
+/// Whether `special` has its sign bit set for any element; integers, because the compiler vectorises this loop.
+#[inline(always)]
+fn any(x: &[f64], special: impl Fn(f64) -> u64) -> bool {
+    x.iter().fold(0, |seen, &x| seen | special(x)).cast_signed() < 0
+}
+
+/// Kernels made of the functions that the compiler vectorises.
+///
+/// Blocks in which no element is special are common, and the test costs a few instructions an element less than the
+/// treatment of special elements.
+macro_rules! compiled {
+    ($type:ty, $fma:expr) => {
+        impl Kernels for $type {
+            #[inline(always)]
+            unsafe fn exp(x: &[f64], out: &mut [f64]) {
+                assert_eq!(x.len(), out.len());
+                if any(x, exp_special) {
+                    for (out, &x) in out.iter_mut().zip(x) {
+                        *out = exp::<{ $fma }>(x);
+                    }
+                } else {
+                    for (out, &x) in out.iter_mut().zip(x) {
+                        *out = exp_normal::<{ $fma }>(x);
+                    }
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn exp_sub(a: &[f64], b: &[f64], out: &mut [f64]) {
+                assert!(a.len() == out.len() && b.len() == out.len());
+                for ((out, &a), &b) in out.iter_mut().zip(a).zip(b) {
+                    *out = a - b;
+                }
+                if any(out, exp_special) {
+                    for out in out {
+                        *out = exp::<{ $fma }>(*out);
+                    }
+                } else {
+                    for out in out {
+                        *out = exp_normal::<{ $fma }>(*out);
+                    }
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn log(x: &[f64], out: &mut [f64]) {
+                assert_eq!(x.len(), out.len());
+                if any(x, log_special) {
+                    for (out, &x) in out.iter_mut().zip(x) {
+                        *out = log::<{ $fma }>(x);
+                    }
+                } else {
+                    for (out, &x) in out.iter_mut().zip(x) {
+                        *out = log_normal::<{ $fma }>(x);
+                    }
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn sigmoid(x: &[f64], out: &mut [f64]) {
+                assert_eq!(x.len(), out.len());
+                for (out, &x) in out.iter_mut().zip(x) {
+                    *out = sigmoid::<{ $fma }>(x);
+                }
+            }
+
+            #[inline(always)]
+            unsafe fn softplus(x: &[f64], out: &mut [f64]) {
+                assert_eq!(x.len(), out.len());
+                for (out, &x) in out.iter_mut().zip(x) {
+                    *out = softplus::<{ $fma }>(x);
+                }
+            }
+        }
+    };
+}
+
+compiled!(Portable, PORTABLE_FMA);
+#[cfg(target_arch = "x86_64")]
+compiled!(Avx2, true);
+
+#[cfg(target_arch = "x86_64")]
+impl Kernels for Avx512 {
+    #[inline(always)]
+    unsafe fn exp(x: &[f64], out: &mut [f64]) {
+        // SAFETY: the caller promises AVX-512.
+        unsafe { super::avx512::exp(x, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn exp_sub(a: &[f64], b: &[f64], out: &mut [f64]) {
+        // SAFETY: as above.
+        unsafe { super::avx512::exp_sub(a, b, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn log(x: &[f64], out: &mut [f64]) {
+        // SAFETY: as above.
+        unsafe { super::avx512::log(x, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn sigmoid(x: &[f64], out: &mut [f64]) {
+        // SAFETY: as above.
+        unsafe { super::avx512::sigmoid(x, out) }
+    }
+
+    #[inline(always)]
+    unsafe fn softplus(x: &[f64], out: &mut [f64]) {
+        // SAFETY: as above.
+        unsafe { super::avx512::softplus(x, out) }
+    }
+}

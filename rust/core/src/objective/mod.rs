@@ -1,0 +1,19 @@
+//! What a fit minimises: `sum_i w_i rho(T(y_i) - T(f(x_i))) + penalties`, over the compiled programs of a law.
+
+mod accumulate;
+mod compile;
+mod loss;
+mod problem;
+
+pub(crate) use compile::DataLeaves;
+pub use loss::{Kernel, Local, Loss, LossError, Shape};
+pub use problem::{Data, Evaluation, Mode, Options, Prior, PriorKind, Problem, Workspace};
+
+/// Space in which residuals are taken: `T` of the objective.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Residual {
+    /// `y - f`
+    Linear,
+    /// `log y - log f`
+    Log,
+}

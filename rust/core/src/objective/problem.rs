@@ -1,0 +1,954 @@
+//! A law bound to data: the objective as a function of the free parameters.
+
+use super::accumulate::{Job, Scatter, Sums, accumulate};
+pub use super::accumulate::Mode;
+use super::compile::{Compiled, compile};
+use super::{Loss, Residual};
+use crate::error::Error;
+use crate::graph::{Coordinate, LogUse, NEARLY_ZERO, ParamKind};
+use crate::law::{Law, fill};
+use crate::math::{self, Isa};
+use crate::program::{BLOCK, Bases, Block, Place, Tape, run_tape};
+use rayon::prelude::*;
+use std::sync::{Arc, OnceLock};
+
+/// Blocks that one thread sums up at a time. Fixed, so that results do not depend on the number of threads.
+const CHUNK: usize = 64;
+
+/// Blocks that the solver's metric is averaged over, at most about twice as many: it sets a scale, no more.
+const METRIC_BLOCKS: usize = 16;
+
+/// Measured rows. All columns have the same length.
+#[derive(Clone, Debug, Default)]
+pub struct Data {
+    /// The predicted column.
+    pub target: Vec<f64>,
+    /// Input columns, in the law's order.
+    pub inputs: Vec<Vec<f64>>,
+    /// Category of each row, for each of the law's group columns.
+    pub codes: Vec<Vec<u32>>,
+    /// Number of categories of each group column.
+    pub categories: Vec<usize>,
+    /// Row weights, or none for ones.
+    pub weights: Option<Vec<f64>>,
+}
+
+/// Penalty on one expanded parameter, added to the objective.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Prior {
+    /// Position of the parameter.
+    pub index: usize,
+    /// Shape.
+    pub kind: PriorKind,
+    /// Mean or median, in natural units.
+    pub center: f64,
+    /// Standard deviation of the parameter or of its logarithm.
+    pub width: f64,
+}
+
+/// Shape of a [`Prior`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PriorKind {
+    /// `(theta - center)^2 / (2 width^2)`
+    Normal,
+    /// `(log theta - log center)^2 / (2 width^2)`
+    LogNormal,
+}
+
+/// What to minimise.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Residual space.
+    pub residual: Residual,
+    /// Loss of a residual.
+    pub loss: Loss,
+    /// Weight of rows that lie above the law.
+    pub above: f64,
+    /// Value of each expanded parameter that is held fixed, not a number where it is free; empty if all are free.
+    pub fixed: Vec<f64>,
+    /// Penalties.
+    pub priors: Vec<Prior>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { residual: Residual::Linear, loss: Loss::Squared, above: 1.0, fixed: Vec::new(), priors: Vec::new() }
+    }
+}
+
+/// A law bound to data and options.
+#[derive(Debug)]
+pub struct Problem {
+    law: Arc<Law>,
+    compiled: Compiled,
+    options: Options,
+    isa: Isa,
+    rows: usize,
+    blocks: usize,
+    columns: Vec<Block>,
+    target: Vec<Block>,
+    weights: Vec<Block>,
+    codes: Vec<[u32; BLOCK]>,
+    offsets: Vec<usize>,
+    counts: Vec<usize>,
+    expanded: usize,
+    free: Vec<usize>,
+    /// Slot of each expanded parameter.
+    slot: Vec<usize>,
+    /// Derivative coordinate of each expanded parameter.
+    coordinate: Vec<Coordinate>,
+    /// Plain slots among the active ones.
+    dense: Vec<usize>,
+    /// Group column of each slot.
+    groups: Vec<Option<usize>>,
+    /// Metric of a law whose exponents are linear in the parameters.
+    constant_metric: OnceLock<Vec<f64>>,
+}
+
+/// Objective with its derivatives in the solver's coordinates of the free parameters.
+#[derive(Clone, Debug, Default)]
+pub struct Evaluation {
+    /// Objective.
+    pub objective: f64,
+    /// Gradient.
+    pub gradient: Vec<f64>,
+    /// Gauss-Newton matrix or Hessian, row-major and symmetric.
+    pub matrix: Vec<f64>,
+}
+
+/// Memory of one thread's evaluations.
+#[derive(Debug, Default)]
+pub struct Workspace {
+    registers: Vec<Block>,
+    scalars: Vec<f64>,
+    tables: Vec<Vec<f64>>,
+    natural: Vec<f64>,
+    log: Vec<f64>,
+    slot_natural: Vec<f64>,
+    slot_log: Vec<f64>,
+    sums: Sums,
+    totals: Totals,
+    gradient: Vec<f64>,
+    matrix: Vec<f64>,
+}
+
+/// Sums over rows, lanes already added up.
+#[derive(Clone, Debug, Default)]
+struct Totals {
+    lanes: Vec<f64>,
+    gradient: Vec<f64>,
+    matrix: Vec<f64>,
+}
+
+impl Totals {
+    fn set(&mut self, sums: &Sums) {
+        self.lanes.clear();
+        self.lanes.extend((0..sums.lanes.len()).map(|i| sums.total(i)));
+        self.gradient.clone_from(&sums.gradient);
+        self.matrix.clone_from(&sums.matrix);
+    }
+
+    fn add(&mut self, other: &Self) {
+        for (a, b) in [
+            (&mut self.lanes, &other.lanes),
+            (&mut self.gradient, &other.gradient),
+            (&mut self.matrix, &other.matrix),
+        ] {
+            a.iter_mut().zip(b).for_each(|(x, y)| *x += y);
+        }
+    }
+}
+
+impl Problem {
+    /// Binds a law to data.
+    ///
+    /// # Errors
+    /// When columns disagree in number or length, hold values the law or the residual space cannot use, or an option
+    /// is out of range. The error names the column and the first such row.
+    pub fn new(law: Arc<Law>, data: &Data, options: Options) -> Result<Self, Error> {
+        let rows = data.target.len();
+        check_data(&law, data, &options)?;
+        let params = law.params().len();
+        let groups = law.group_of_slot();
+        let counts: Vec<usize> = groups.iter().map(|g| g.map_or(1, |g| data.categories[g])).collect();
+        let mut offsets = Vec::with_capacity(params);
+        let mut slot = Vec::new();
+        for (s, &count) in counts.iter().enumerate() {
+            offsets.push(slot.len());
+            slot.extend(std::iter::repeat_n(s, count));
+        }
+        let expanded = slot.len();
+        let mut options = options;
+        if options.fixed.is_empty() {
+            options.fixed = vec![f64::NAN; expanded];
+        }
+        check_options(&law, &slot, &options)?;
+        let free: Vec<usize> = (0..expanded).filter(|&i| options.fixed[i].is_nan()).collect();
+        let active: Vec<bool> = (0..params).map(|s| free.iter().any(|&i| slot[i] == s)).collect();
+        let compiled = compile(&law, options.residual, &active);
+        let mut coordinate = vec![Coordinate::Natural; expanded];
+        for (&s, &c) in compiled.active.iter().zip(&compiled.coordinates) {
+            coordinate[offsets[s]..offsets[s] + counts[s]].fill(c);
+        }
+        let dense = (0..compiled.active.len()).filter(|&a| groups[compiled.active[a]].is_none()).collect();
+        let blocks = rows.div_ceil(BLOCK);
+        let mut problem = Self {
+            isa: Isa::detect(),
+            rows,
+            blocks,
+            columns: Vec::new(),
+            target: pack(&data.target, blocks),
+            weights: match &data.weights {
+                Some(w) => pack_weights(w, blocks),
+                None => pack_weights(&vec![1.0; rows], blocks),
+            },
+            codes: pack_codes(&data.codes, rows, blocks),
+            offsets,
+            counts,
+            expanded,
+            free,
+            slot,
+            coordinate,
+            dense,
+            groups,
+            constant_metric: OnceLock::new(),
+            law,
+            compiled,
+            options,
+        };
+        if problem.options.residual == Residual::Log {
+            math::slice::log(problem.isa, problem.target.as_flattened_rows_mut());
+        }
+        problem.fill_columns(data)?;
+        Ok(problem)
+    }
+
+    /// Runs the data program over all rows.
+    fn fill_columns(&mut self, data: &Data) -> Result<(), Error> {
+        let c = &self.compiled;
+        let mut values = Vec::new();
+        c.data_scalars.evaluate(&[], &[], &mut values);
+        let mut columns = vec![Block::ZERO; self.blocks * c.columns];
+        let isa = self.isa;
+        let width = c.columns;
+        let bad = columns
+            .par_chunks_mut((width * CHUNK).max(1))
+            .enumerate()
+            .map(|(chunk, out)| {
+                let mut registers = vec![Block::ZERO; c.data.registers];
+                splat(&mut registers, &c.data, &values);
+                let mut raw = vec![Block::ZERO; c.data_inputs.len().max(1)];
+                let mut bad = None;
+                for (b, out) in out.chunks_mut(width.max(1)).enumerate() {
+                    let start = (chunk * CHUNK + b) * BLOCK;
+                    let count = BLOCK.min(self.rows - start);
+                    for (to, &input) in raw.iter_mut().zip(&c.data_inputs) {
+                        fill(to, &data.inputs[input][..], start, count);
+                    }
+                    let bases = Bases {
+                        registers: registers.as_mut_ptr(),
+                        columns: raw.as_ptr(),
+                        codes: std::ptr::null(),
+                        tables: std::ptr::null(),
+                    };
+                    run_tape(isa, &c.data, bases);
+                    for (to, &place) in out.iter_mut().zip(&c.data.outputs) {
+                        *to = match place.as_column() {
+                            Some(column) => raw[column],
+                            None => registers[place.as_register()],
+                        };
+                        if let Some(i) = to.0[..count].iter().position(|x| !x.is_finite()) {
+                            bad = Some(bad.map_or(start + i, |old: usize| old.min(start + i)));
+                        }
+                    }
+                }
+                bad
+            })
+            .collect::<Vec<_>>();
+        if let Some(row) = bad.into_iter().flatten().min() {
+            let names: Vec<&str> =
+                c.data_inputs.iter().map(|&i| self.law.inputs()[i].as_str()).collect();
+            return Err(Error::Undefined { columns: names.join(", "), row });
+        }
+        self.columns = columns;
+        Ok(())
+    }
+
+    /// The law.
+    pub fn law(&self) -> &Arc<Law> {
+        &self.law
+    }
+
+    /// The options, with `fixed` filled in.
+    pub fn options(&self) -> &Options {
+        &self.options
+    }
+
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Number of expanded parameters: one per plain parameter, one per category for grouped ones.
+    pub fn expanded(&self) -> usize {
+        self.expanded
+    }
+
+    /// Positions of the free ones among the expanded parameters.
+    pub fn free(&self) -> &[usize] {
+        &self.free
+    }
+
+    /// Domain of an expanded parameter.
+    pub fn kind(&self, index: usize) -> ParamKind {
+        self.law.params()[self.slot[index]].kind
+    }
+
+    /// Whether the solver moves an expanded parameter on its logarithm.
+    pub fn is_log(&self, index: usize) -> bool {
+        self.coordinate[index] == Coordinate::Log
+    }
+
+    /// Whether rows should be divided among threads.
+    pub fn is_large(&self) -> bool {
+        self.blocks > 2 * CHUNK
+    }
+
+    /// Row weights laid out for [`Problem::evaluate`], to fit the same rows with other weights.
+    ///
+    /// # Errors
+    /// When the length is wrong or a weight is negative or not finite, or all are zero.
+    pub fn pack_weights(&self, weights: &[f64]) -> Result<Vec<Block>, Error> {
+        if weights.len() != self.rows {
+            return Err(Error::Length { expected: self.rows, found: weights.len() });
+        }
+        check_weights(weights)?;
+        Ok(pack_weights(weights, self.blocks))
+    }
+
+    /// Bounds of the free parameters in the solver's coordinates; `guard` bounds logarithms that have no other bound.
+    pub fn solver_bounds(&self, scale: &[f64], guard: f64) -> Vec<(f64, f64)> {
+        self.free
+            .iter()
+            .zip(scale)
+            .map(|(&i, &s)| {
+                let (lo, hi) = self.kind(i).bounds();
+                if self.is_log(i) { (lo.ln().max(-guard), hi.ln().min(guard)) } else { (lo / s, hi / s) }
+            })
+            .collect()
+    }
+
+    /// Natural values of all expanded parameters as the free parameters' solver coordinates.
+    pub fn to_solver(&self, theta: &[f64], scale: &[f64]) -> Vec<f64> {
+        let coordinate = |(&i, &s): (&usize, &f64)| if self.is_log(i) { theta[i].ln() } else { theta[i] / s };
+        self.free.iter().zip(scale).map(coordinate).collect()
+    }
+
+    /// The free parameters' solver coordinates as natural values of all expanded parameters.
+    pub fn to_natural(&self, x: &[f64], scale: &[f64]) -> Vec<f64> {
+        let mut theta = self.options.fixed.clone();
+        for (k, &i) in self.free.iter().enumerate() {
+            let kind = self.kind(i);
+            theta[i] = if self.is_log(i) { x[k].exp() } else { x[k] * scale[k] };
+            if kind == ParamKind::Positive && theta[i] <= NEARLY_ZERO {
+                theta[i] = 0.0;
+            }
+            // Coordinates at a bound must come back as the bound itself.
+            if let ParamKind::Box(lo, hi) = kind {
+                let near = |bound: f64| (theta[i] - bound).abs() <= 4.0 * f64::EPSILON * bound.abs();
+                if near(lo) {
+                    theta[i] = lo;
+                } else if near(hi) {
+                    theta[i] = hi;
+                }
+            }
+        }
+        theta
+    }
+
+    /// Sum of the row weights.
+    pub fn total_weight(&self, weights: Option<&[Block]>) -> f64 {
+        weights.unwrap_or(&self.weights).iter().flat_map(|b| b.0).sum()
+    }
+
+    /// Objective that rounding alone would leave in an exact fit.
+    pub fn rounding_objective(&self) -> f64 {
+        let squares: f64 =
+            self.target.iter().zip(&self.weights).flat_map(|(t, w)| t.0.into_iter().zip(w.0)).map(|(t, w)| w * t * t).sum();
+        squares * (64.0 * f64::EPSILON).powi(2)
+    }
+
+    /// Objective at natural values of all expanded parameters.
+    ///
+    /// # Errors
+    /// When the length is wrong.
+    pub fn objective(&self, theta: &[f64]) -> Result<f64, Error> {
+        if theta.len() != self.expanded {
+            return Err(Error::Length { expected: self.expanded, found: theta.len() });
+        }
+        let mut workspace = Workspace::default();
+        workspace.natural.extend_from_slice(theta);
+        workspace.log.extend(theta.iter().map(|t| math::log::<false>(*t)));
+        let mut out = Evaluation::default();
+        self.evaluate_prepared(&mut workspace, Mode::Value, 0.0, None, &mut out);
+        self.add_priors(&workspace, Mode::Value, &mut out.objective, &mut [], &mut []);
+        Ok(out.objective)
+    }
+
+    /// Evaluates at the solver's coordinates `x` of the free parameters: the logarithm where [`Problem::is_log`],
+    /// elsewhere the value over `scale`. `width` widens the loss's scale (see [`Loss::kernel`]).
+    #[allow(clippy::too_many_arguments)]
+    pub fn evaluate(
+        &self,
+        x: &[f64],
+        scale: &[f64],
+        mode: Mode,
+        width: f64,
+        weights: Option<&[Block]>,
+        workspace: &mut Workspace,
+        out: &mut Evaluation,
+    ) {
+        workspace.natural.clone_from(&self.options.fixed);
+        workspace.log.resize(self.expanded, 0.0);
+        for (i, value) in self.options.fixed.iter().enumerate() {
+            if !value.is_nan() && self.kind(i).is_positive() {
+                workspace.log[i] = math::log::<false>(*value);
+            }
+        }
+        for (k, &i) in self.free.iter().enumerate() {
+            if self.is_log(i) {
+                workspace.log[i] = x[k];
+                workspace.natural[i] = math::exp::<false>(x[k]);
+            } else {
+                workspace.natural[i] = x[k] * scale[k];
+                if self.kind(i).is_positive() {
+                    workspace.log[i] = math::log::<false>(workspace.natural[i]);
+                }
+            }
+        }
+        self.evaluate_prepared(workspace, mode, width, weights, out);
+        let (mut gradient, mut matrix) =
+            (std::mem::take(&mut workspace.gradient), std::mem::take(&mut workspace.matrix));
+        self.add_priors(workspace, mode, &mut out.objective, &mut gradient, &mut matrix);
+        if mode != Mode::Value {
+            self.to_solver_coordinates(scale, &gradient, &matrix, out);
+        }
+        workspace.gradient = gradient;
+        workspace.matrix = matrix;
+    }
+
+    /// Sums over rows; leaves gradient and matrix of all expanded parameters in the workspace.
+    fn evaluate_prepared(
+        &self,
+        ws: &mut Workspace,
+        mode: Mode,
+        width: f64,
+        weights: Option<&[Block]>,
+        out: &mut Evaluation,
+    ) {
+        let c = &self.compiled;
+        ws.slot_natural.clear();
+        ws.slot_natural.extend(self.offsets.iter().map(|&o| ws.natural[o]));
+        ws.slot_log.clear();
+        ws.slot_log.extend(self.offsets.iter().map(|&o| ws.log[o]));
+        c.scalars.evaluate(&ws.slot_natural, &ws.slot_log, &mut ws.scalars);
+        ws.tables.resize_with(c.tables.len(), Vec::new);
+        for (table, &(slot, coordinate)) in ws.tables.iter_mut().zip(&c.tables) {
+            let range = self.offsets[slot]..self.offsets[slot] + self.counts[slot];
+            table.clear();
+            table.extend_from_slice(if coordinate == Coordinate::Log { &ws.log[range] } else { &ws.natural[range] });
+        }
+        let tape = match mode {
+            Mode::Value => &c.value,
+            Mode::Gauss => &c.gradient,
+            Mode::Newton => &c.hessian,
+        };
+        let plan = self.plan(tape, mode, &ws.scalars);
+        let chunks = self.blocks.div_ceil(CHUNK).max(1);
+        let weights = weights.unwrap_or(&self.weights);
+        if self.is_large() {
+            let (scalars, tables) = (&ws.scalars, &ws.tables);
+            let parts: Vec<Totals> = (0..chunks)
+                .into_par_iter()
+                .map_init(
+                    || (Vec::new(), Sums::default()),
+                    |(registers, sums), chunk| {
+                        prepare(registers, tape, scalars);
+                        self.run_chunk(&plan, chunk, (mode, width), weights, registers, tables, sums);
+                        let mut totals = Totals::default();
+                        totals.set(sums);
+                        totals
+                    },
+                )
+                .collect();
+            ws.totals = pairwise(parts);
+        } else {
+            prepare(&mut ws.registers, tape, &ws.scalars);
+            for chunk in 0..chunks {
+                let (registers, sums) = (&mut ws.registers, &mut ws.sums);
+                self.run_chunk(&plan, chunk, (mode, width), weights, registers, &ws.tables, sums);
+                if chunk == 0 {
+                    ws.totals.set(sums);
+                } else {
+                    let mut part = Totals::default();
+                    part.set(sums);
+                    ws.totals.add(&part);
+                }
+            }
+        }
+        out.objective = ws.totals.lanes[0];
+        if mode != Mode::Value {
+            self.assemble(ws, mode);
+        }
+    }
+
+    /// Metric of the solver's steps at the parameters last evaluated in `ws`: the mean over rows of `sum_k d_k d_k^T`
+    /// for the slopes `d_k` of the law's exponents, in the solver's coordinates. A step of length one changes the
+    /// exponents by about one, wherever the data are centred and however weak a term is. Parameters that no exponent
+    /// contains count in their own units.
+    pub fn metric(&self, scale: &[f64], ws: &mut Workspace, out: &mut Vec<f64>) {
+        if self.metric_is_constant() {
+            // The linear scales are the only thing that varies between calls.
+            let base = self.constant_metric.get_or_init(|| {
+                let mut base = Vec::new();
+                self.compute_metric(&vec![1.0; self.free.len()], ws, &mut base);
+                base
+            });
+            let n = self.free.len();
+            out.clone_from(base);
+            for j in 0..n {
+                for k in 0..n {
+                    let unit = |i: usize| if self.is_log(self.free[i]) { 1.0 } else { scale[i] };
+                    out[j * n + k] *= unit(j) * unit(k);
+                }
+            }
+        } else {
+            self.compute_metric(scale, ws, out);
+        }
+        let n = self.free.len();
+        for j in 0..n {
+            let own = out[j * n + j];
+            // A ridge keeps directions apart that the data cannot tell from each other.
+            out[j * n + j] = if own.is_finite() && own > 1e-12 { own * (1.0 + 1e-3) } else { 1.0 };
+            for k in 0..n {
+                if k != j && !(own.is_finite() && own > 1e-12 && out[k * n + k] > 1e-12 && out[j * n + k].is_finite()) {
+                    out[j * n + k] = 0.0;
+                    out[k * n + j] = 0.0;
+                }
+            }
+        }
+    }
+
+    fn compute_metric(&self, scale: &[f64], ws: &mut Workspace, out: &mut Vec<f64>) {
+        let (c, n) = (&self.compiled, self.free.len());
+        out.clear();
+        out.resize(n * n, 0.0);
+        let tape = &c.metric;
+        let Workspace { registers, scalars, tables, .. } = ws;
+        prepare(registers, tape, scalars);
+        let position: Vec<Option<usize>> = {
+            let mut position = vec![None; self.expanded];
+            for (k, &i) in self.free.iter().enumerate() {
+                position[i] = Some(k);
+            }
+            position
+        };
+        let groups = self.law.group_columns().len();
+        let stride = (self.blocks / METRIC_BLOCKS).max(1);
+        let mut rows = 0.0;
+        for b in (0..self.blocks).step_by(stride) {
+            let bases = Bases {
+                registers: registers.as_mut_ptr(),
+                columns: self.columns[b * c.columns..].as_ptr(),
+                codes: self.codes[b * groups..].as_ptr(),
+                tables: tables.as_ptr(),
+            };
+            run_tape(self.isa, tape, bases);
+            let count = BLOCK.min(self.rows - b * BLOCK);
+            rows += count as f64;
+            for (at, first) in c.slopes.iter().enumerate() {
+                for second in c.slopes[at..].iter().take_while(|s| s.exponent == first.exponent) {
+                    let (a, b_) = (tape.outputs[first.output], tape.outputs[second.output]);
+                    // SAFETY: outputs of the tape that just ran on this memory.
+                    let (x, y) = unsafe { (bases.get(a), bases.get(b_)) };
+                    let factor = scalars[first.factor] * scalars[second.factor];
+                    let (s, t) = (c.active[first.slot], c.active[second.slot]);
+                    if self.groups[s].is_none() && self.groups[t].is_none() {
+                        if let (Some(j), Some(k)) = (position[self.offsets[s]], position[self.offsets[t]]) {
+                            let sum: f64 = x[..count].iter().zip(&y[..count]).map(|(x, y)| x * y).sum();
+                            out[j * n + k] += factor * sum;
+                        }
+                        continue;
+                    }
+                    for i in 0..count {
+                        let index = |slot: usize| {
+                            self.offsets[slot]
+                                + self.groups[slot].map_or(0, |g| self.codes[b * groups + g][i] as usize)
+                        };
+                        if let (Some(j), Some(k)) = (position[index(s)], position[index(t)]) {
+                            out[j.min(k) * n + j.max(k)] += factor * x[i] * y[i];
+                        }
+                    }
+                }
+            }
+        }
+        let unit = |k: usize| if self.is_log(self.free[k]) { 1.0 } else { scale[k] };
+        for j in 0..n {
+            for k in j..n {
+                // Slopes are listed slot by slot, so an entry may have been summed on either side.
+                let sum = if j == k { out[j * n + j] } else { out[j * n + k] + out[k * n + j] };
+                let entry = sum * unit(j) * unit(k) / rows;
+                out[j * n + k] = entry;
+                out[k * n + j] = entry;
+            }
+        }
+    }
+
+    /// Whether the metric is the same everywhere, but for linear scales.
+    pub fn metric_is_constant(&self) -> bool {
+        self.compiled.metric_is_constant
+    }
+
+    /// The kernel's view of a tape's outputs.
+    fn plan<'a>(&self, tape: &'a Tape, mode: Mode, scalars: &[f64]) -> Plan<'a> {
+        let c = &self.compiled;
+        let mut plan = Plan { tape, dense: Vec::new(), second: Vec::new(), scattered: Vec::new(), scattered_second: Vec::new() };
+        if mode == Mode::Value {
+            return plan;
+        }
+        plan.dense.extend(self.dense.iter().map(|&a| tape.outputs[1 + a]));
+        let first_second = 1 + c.active.len();
+        if mode == Mode::Newton {
+            plan.second.extend_from_slice(&tape.outputs[first_second..]);
+        }
+        if self.dense.len() < c.active.len() {
+            let groups = &self.groups;
+            for (a, &slot) in c.active.iter().enumerate() {
+                let scatter = Scatter { group: groups[slot], offset: self.offsets[slot] };
+                plan.scattered.push((tape.outputs[1 + a], scalars[c.factors[a]], scatter));
+            }
+            if mode == Mode::Newton {
+                for part in &c.curvatures {
+                    let grouped = |a: usize| groups[c.active[a]].is_some();
+                    if grouped(part.first) || grouped(part.second) {
+                        let place = tape.outputs[part.output];
+                        plan.scattered_second.push((place, scalars[part.factor], part.first, part.second));
+                    }
+                }
+            }
+        }
+        plan
+    }
+
+    #[allow(clippy::too_many_arguments)]
+    fn run_chunk(
+        &self,
+        plan: &Plan,
+        chunk: usize,
+        (mode, width): (Mode, f64),
+        weights: &[Block],
+        registers: &mut [Block],
+        tables: &[Vec<f64>],
+        sums: &mut Sums,
+    ) {
+        let grouped = !plan.scattered.is_empty();
+        sums.reset(mode, plan.dense.len(), plan.second.len(), if grouped { self.expanded } else { 0 });
+        let first = chunk * CHUNK;
+        let blocks = CHUNK.min(self.blocks - first);
+        let groups = self.law.group_columns().len();
+        let job = Job {
+            code: &plan.tape.code,
+            bases: Bases {
+                registers: registers.as_mut_ptr(),
+                columns: self.columns[first * self.compiled.columns..].as_ptr(),
+                codes: self.codes[first * groups..].as_ptr(),
+                tables: tables.as_ptr(),
+            },
+            column_stride: self.compiled.columns,
+            group_stride: groups,
+            target: self.target[first..].as_ptr(),
+            weights: weights[first..].as_ptr(),
+            blocks,
+            mode,
+            relative: self.compiled.relative,
+            kernel: self.options.loss.kernel(width, self.options.above),
+            value: plan.tape.outputs[0],
+            dense: &plan.dense,
+            second: &plan.second,
+            scattered: &plan.scattered,
+            scattered_second: &plan.scattered_second,
+            expanded: self.expanded,
+        };
+        accumulate(self.isa, &job, sums);
+    }
+
+    /// Totals to gradient and matrix of the expanded parameters in their derivative coordinates.
+    fn assemble(&self, ws: &mut Workspace, mode: Mode) {
+        let (c, p) = (&self.compiled, self.expanded);
+        ws.gradient.clear();
+        ws.gradient.resize(p, 0.0);
+        ws.matrix.clear();
+        ws.matrix.resize(p * p, 0.0);
+        if !ws.totals.gradient.is_empty() {
+            for (g, t) in ws.gradient.iter_mut().zip(&ws.totals.gradient) {
+                *g = -t;
+            }
+            ws.matrix.copy_from_slice(&ws.totals.matrix);
+        }
+        let m = self.dense.len();
+        let mut at = 1 + m;
+        for (j, &a) in self.dense.iter().enumerate() {
+            let (index, factor) = (self.offsets[c.active[a]], ws.scalars[c.factors[a]]);
+            ws.gradient[index] -= factor * ws.totals.lanes[1 + j];
+            for &b in &self.dense[j..] {
+                let (other, factor_b) = (self.offsets[c.active[b]], ws.scalars[c.factors[b]]);
+                ws.matrix[index.min(other) * p + index.max(other)] += factor * factor_b * ws.totals.lanes[at];
+                at += 1;
+            }
+        }
+        if mode == Mode::Newton {
+            let groups = &self.groups;
+            for part in &c.curvatures {
+                let (s, t) = (c.active[part.first], c.active[part.second]);
+                if groups[s].is_some() || groups[t].is_some() {
+                    continue;
+                }
+                let (a, b) = (self.offsets[s], self.offsets[t]);
+                let sum = ws.totals.lanes[at + part.output - 1 - c.active.len()];
+                ws.matrix[a.min(b) * p + a.max(b)] -= ws.scalars[part.factor] * sum;
+            }
+        }
+        for i in 0..p {
+            for j in 0..i {
+                ws.matrix[i * p + j] = ws.matrix[j * p + i];
+            }
+        }
+    }
+
+    /// Adds penalties, in derivative coordinates. With [`Mode::Gauss`] their curvature is kept non-negative.
+    fn add_priors(&self, ws: &Workspace, mode: Mode, objective: &mut f64, gradient: &mut [f64], matrix: &mut [f64]) {
+        for prior in &self.options.priors {
+            let i = prior.index;
+            let theta = ws.natural[i];
+            let inverse = 1.0 / prior.width;
+            let (z, slope, bend) = match prior.kind {
+                PriorKind::Normal => ((theta - prior.center) * inverse, inverse, 0.0),
+                PriorKind::LogNormal => {
+                    let z = (math::log::<false>(theta) - math::log::<false>(prior.center)) * inverse;
+                    (z, inverse / theta, -inverse / (theta * theta))
+                }
+            };
+            *objective += 0.5 * z * z;
+            if mode == Mode::Value {
+                continue;
+            }
+            // d z^2/2 = z z', and once more z'^2 + z z''.
+            let (mut g, mut h) = (z * slope, slope * slope);
+            if mode == Mode::Newton {
+                h += z * bend;
+            }
+            if self.coordinate[i] == Coordinate::Log {
+                h = h * theta * theta + if mode == Mode::Newton { g * theta } else { 0.0 };
+                g *= theta;
+            }
+            gradient[i] += g;
+            matrix[i * self.expanded + i] += h;
+        }
+    }
+
+    /// Chain rule to the solver's coordinates, free parameters only.
+    fn to_solver_coordinates(
+        &self,
+        scale: &[f64],
+        gradient: &[f64],
+        matrix: &[f64],
+        out: &mut Evaluation,
+    ) {
+        let (n, p) = (self.free.len(), self.expanded);
+        out.gradient.resize(n, 0.0);
+        out.matrix.resize(n * n, 0.0);
+        let factor = |k: usize, i: usize| if self.is_log(i) { 1.0 } else { scale[k] };
+        for (j, &a) in self.free.iter().enumerate() {
+            let fa = factor(j, a);
+            out.gradient[j] = gradient[a] * fa;
+            for (k, &b) in self.free.iter().enumerate() {
+                out.matrix[j * n + k] = matrix[a * p + b] * fa * factor(k, b);
+            }
+        }
+    }
+}
+
+/// Output places of one tape, sorted by how they are summed.
+struct Plan<'a> {
+    tape: &'a Tape,
+    dense: Vec<Place>,
+    second: Vec<Place>,
+    scattered: Vec<(Place, f64, Scatter)>,
+    scattered_second: Vec<(Place, f64, usize, usize)>,
+}
+
+fn prepare(registers: &mut Vec<Block>, tape: &Tape, scalars: &[f64]) {
+    if registers.len() < tape.registers {
+        registers.resize(tape.registers, Block::ZERO);
+    }
+    splat(registers, tape, scalars);
+}
+
+fn splat(registers: &mut [Block], tape: &Tape, scalars: &[f64]) {
+    for &(register, scalar) in &tape.splats {
+        registers[register as usize] = Block([scalars[scalar as usize]; BLOCK]);
+    }
+}
+
+/// Sum in a fixed binary tree: accurate for many chunks, and the same for any number of threads.
+fn pairwise(mut parts: Vec<Totals>) -> Totals {
+    while parts.len() > 1 {
+        parts = parts
+            .chunks(2)
+            .map(|pair| {
+                let mut sum = pair[0].clone();
+                if let Some(other) = pair.get(1) {
+                    sum.add(other);
+                }
+                sum
+            })
+            .collect();
+    }
+    parts.pop().unwrap_or_default()
+}
+
+/// Blocks as one slice of rows.
+trait Flatten {
+    fn as_flattened_rows_mut(&mut self) -> &mut [f64];
+}
+
+impl Flatten for Vec<Block> {
+    fn as_flattened_rows_mut(&mut self) -> &mut [f64] {
+        // SAFETY: a block is BLOCK doubles without padding (BLOCK * 8 is a multiple of its alignment).
+        unsafe { std::slice::from_raw_parts_mut(self.as_mut_ptr().cast(), self.len() * BLOCK) }
+    }
+}
+
+fn pack(column: &[f64], blocks: usize) -> Vec<Block> {
+    (0..blocks)
+        .map(|b| {
+            let mut block = Block::ZERO;
+            let start = b * BLOCK;
+            let count = BLOCK.min(column.len() - start);
+            block.0[..count].copy_from_slice(&column[start..start + count]);
+            let last = block.0[count - 1];
+            block.0[count..].fill(last);
+            block
+        })
+        .collect()
+}
+
+fn pack_weights(weights: &[f64], blocks: usize) -> Vec<Block> {
+    (0..blocks)
+        .map(|b| {
+            let mut block = Block::ZERO;
+            let start = b * BLOCK;
+            let count = BLOCK.min(weights.len() - start);
+            block.0[..count].copy_from_slice(&weights[start..start + count]);
+            block
+        })
+        .collect()
+}
+
+fn pack_codes(codes: &[Vec<u32>], rows: usize, blocks: usize) -> Vec<[u32; BLOCK]> {
+    let mut packed = Vec::with_capacity(blocks * codes.len());
+    for b in 0..blocks {
+        for column in codes {
+            packed.push(std::array::from_fn(|i| column[(b * BLOCK + i).min(rows - 1)]));
+        }
+    }
+    packed
+}
+
+fn check_weights(weights: &[f64]) -> Result<(), Error> {
+    if let Some(row) = weights.iter().position(|w| !w.is_finite() || *w < 0.0) {
+        let problem = if weights[row] < 0.0 { "is negative" } else { "is not finite" };
+        return Err(Error::Data { column: "weights".into(), row, problem: problem.into(), value: weights[row] });
+    }
+    if weights.iter().all(|w| *w == 0.0) {
+        return Err(Error::Option("all weights are zero: no row is left to fit".into()));
+    }
+    Ok(())
+}
+
+fn check_data(law: &Law, data: &Data, options: &Options) -> Result<(), Error> {
+    let rows = data.target.len();
+    if rows == 0 {
+        return Err(Error::Option("the table has no rows".into()));
+    }
+    if data.inputs.len() != law.inputs().len() {
+        return Err(Error::Columns { expected: law.inputs().len(), found: data.inputs.len() });
+    }
+    let groups = law.group_columns().len();
+    if data.codes.len() != groups || data.categories.len() != groups {
+        return Err(Error::Columns { expected: groups, found: data.codes.len() });
+    }
+    let lengths = data.inputs.iter().map(Vec::len).chain(data.codes.iter().map(Vec::len));
+    if let Some(found) = lengths.chain(data.weights.iter().map(Vec::len)).find(|&n| n != rows) {
+        return Err(Error::Length { expected: rows, found });
+    }
+    for ((codes, &count), name) in data.codes.iter().zip(&data.categories).zip(law.group_columns()) {
+        if let Some(row) = codes.iter().position(|&c| c as usize >= count) {
+            let problem = format!("has a code beyond its {count} categories");
+            return Err(Error::Data { column: name.clone(), row, problem, value: f64::from(codes[row]) });
+        }
+    }
+    let find = |column: &[f64], name: &str, problem: &str, bad: &dyn Fn(f64) -> bool| match column.iter().position(|&v| bad(v)) {
+        Some(row) => Err(Error::Data { column: name.into(), row, problem: problem.into(), value: column[row] }),
+        None => Ok(()),
+    };
+    let target = law.formula().target.as_deref().unwrap_or("target");
+    find(&data.target, target, "is not finite", &|v| !v.is_finite())?;
+    if options.residual == Residual::Log {
+        find(&data.target, target, "is not positive, so it has no logarithmic residual,", &|v| v <= 0.0)?;
+    }
+    for (column, name) in data.inputs.iter().zip(law.inputs()) {
+        find(column, name, "is not finite", &|v| !v.is_finite())?;
+        match law.log_use(name) {
+            Some(LogUse::Log) => {
+                find(column, name, "is not positive, but the formula takes its logarithm,", &|v| v <= 0.0)?;
+            }
+            Some(LogUse::Power) => {
+                find(column, name, "is negative, but the formula raises it to a power,", &|v| v < 0.0)?;
+            }
+            None => {}
+        }
+    }
+    data.weights.as_deref().map_or(Ok(()), check_weights)
+}
+
+fn check_options(law: &Law, slot: &[usize], options: &Options) -> Result<(), Error> {
+    let expanded = slot.len();
+    if options.fixed.len() != expanded {
+        return Err(Error::Length { expected: expanded, found: options.fixed.len() });
+    }
+    if options.fixed.iter().all(|v| !v.is_nan()) {
+        return Err(Error::Option("every parameter is fixed: there is nothing to fit".into()));
+    }
+    for (i, value) in options.fixed.iter().enumerate() {
+        let param = &law.params()[slot[i]];
+        let inside = match param.kind {
+            ParamKind::Real => value.is_finite(),
+            ParamKind::Positive => *value >= 0.0 && value.is_finite(),
+            ParamKind::Box(lo, hi) => (lo..=hi).contains(value),
+        };
+        if !value.is_nan() && !inside {
+            return Err(Error::Option(format!("parameter {:?} is fixed at {value}, outside its domain", param.name)));
+        }
+    }
+    if !(options.above > 0.0 && options.above.is_finite()) {
+        return Err(Error::Option(format!("the weight of rows above the law must be positive, not {}", options.above)));
+    }
+    for prior in &options.priors {
+        let valid = prior.index < expanded && prior.width > 0.0 && prior.width.is_finite() && prior.center.is_finite();
+        if !valid || (prior.kind == PriorKind::LogNormal && prior.center <= 0.0) {
+            return Err(Error::Option(format!("the prior on parameter {} is out of range", prior.index)));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,3 @@
+//! Searches.
+pub mod rng;
+pub mod sobol;
