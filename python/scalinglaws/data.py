@@ -6,11 +6,9 @@ the first rows, counted from 0.
 
 from __future__ import annotations
 
-import hashlib
 import numbers
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -204,7 +202,9 @@ def data_hash(target: NDArray[np.float64], *columns: NDArray[Any]) -> str:
     str
         Hexadecimal digest.
     """
-    digest = hashlib.sha256()
+    from hashlib import sha256
+
+    digest = sha256()
     for column in (target, *columns):
         data = np.ascontiguousarray(column)
         digest.update(f"{data.dtype.str}{data.shape}".encode())
@@ -390,7 +390,9 @@ def _convert(raw: Any) -> tuple[NDArray[np.float64], list[tuple[int, Any]]]:
     for row, item in enumerate(array.tolist() if array.dtype.kind in "OUSc" else list(array)):
         if _is_missing(item):
             continue
-        if isinstance(item, (numbers.Real, Decimal, np.bool_)):
+        # Decimal counts itself among the numbers, but not among the real ones.
+        real = isinstance(item, numbers.Number) and not isinstance(item, numbers.Complex)
+        if real or isinstance(item, (numbers.Real, np.bool_)):
             values[row] = float(item)
         else:
             strange.append((row, item))

@@ -137,7 +137,7 @@ def fit(
     table = read_runs(law, runs, columns=columns, weights=weights, residual=chosen_residual)
     problem = _problem(binding, numbers, table, chosen_residual, chosen_loss, priors)
     _check_rows(problem)
-    points = make_starts(problem, binding.fitted, starts, rng=rng, screen=screen)
+    points = make_starts(problem, binding.law, starts, rng=rng, screen=screen)
     try:
         solutions = solver.solve(
             problem,

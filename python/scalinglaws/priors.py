@@ -117,8 +117,8 @@ def normal(mean: float, sd: float) -> Prior:
 
     Examples
     --------
-    >>> normal(0.34, 0.05).penalty(0.39)
-    0.5
+    >>> normal(0.5, 0.25).penalty(1.0)
+    2.0
     """
     return Prior("normal", mean, sd)
 

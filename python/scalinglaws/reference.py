@@ -91,7 +91,7 @@ class Reference:
     >>> law = Reference("L ~ E + A / N**alpha", ["E", "A", "alpha"])
     >>> row = {"N": [1e8, 1e10], "E": 1.7, "A": 400.0, "alpha": 0.34}
     >>> law.value(row).round(4)
-    array([2.4621, 1.8592])
+    array([2.4622, 1.8592])
     >>> law.gradient(row, ["E"])
     array([[1.],
            [1.]])
@@ -293,8 +293,9 @@ class Condition:
 
     Examples
     --------
-    >>> Condition("1e8 <= N < 1e9 and not run == 'bad'").mask({"N": [1e8, 2e8, 5e9], "run": ["a", "bad",
-    "c"]}) array([ True, False, False])
+    >>> runs = {"N": [1e8, 2e8, 5e9], "run": ["a", "bad", "c"]}
+    >>> Condition("1e8 <= N < 1e9 and not run == 'bad'").mask(runs)
+    array([ True, False, False])
     """
 
     def __init__(self, text: str) -> None:

@@ -81,11 +81,7 @@ impl FormulaError {
         let line_end = self.text[self.span.start..]
             .find('\n')
             .map_or(self.text.len(), |i| self.span.start + i);
-        let line: Vec<char> = self.text[line_start..line_end]
-            .trim_end()
-            .chars()
-            .map(printable)
-            .collect();
+        let line: Vec<char> = self.text[line_start..line_end].chars().collect();
         let before = self.column() - 1;
         let marked_end = self.span.end.min(line_end).max(self.span.start);
         let marked = self.text[self.span.start..marked_end]
@@ -112,16 +108,17 @@ impl FormulaError {
         let carets = marked.min((first + width).saturating_sub(before).max(1));
 
         let mut out = self.message.clone();
-        let (column, number) = (self.column(), self.line());
+        let (column, number) = (before + 1, self.line());
         let _ = if self.text.trim_end().contains('\n') {
             write!(out, " (line {number}, column {column})")
         } else {
             write!(out, " (column {column})")
         };
-        if !line.is_empty() {
+        if !self.text.trim().is_empty() {
+            let shown = String::from_iter(shown);
             out.push('\n');
             out.push_str(INDENT);
-            out.extend(shown);
+            out.extend(shown.trim_end().chars().map(printable));
             out.push('\n');
             out.push_str(INDENT);
             out.extend(std::iter::repeat_n(' ', before - first));

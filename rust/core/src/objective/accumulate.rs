@@ -4,6 +4,7 @@
 //! divided among threads.
 
 use super::loss::{Kernel, Shape};
+use crate::math::Kernels;
 use crate::program::{BLOCK, Bases, Block, Instruction, Place, execute, per_isa};
 
 /// Lanes of one running sum.
@@ -169,7 +170,7 @@ fn loss_block(
 }
 
 #[inline(always)]
-unsafe fn accumulate_generic<const FMA: bool>(job: &Job, sums: &mut Sums) {
+unsafe fn accumulate_generic<K: Kernels, const FMA: bool>(job: &Job, sums: &mut Sums) {
     let mut rows = Rows { psi: Block::ZERO, weight: Block::ZERO };
     let mut weighted = Block::ZERO;
     let dense = job.dense.len();
@@ -181,7 +182,7 @@ unsafe fn accumulate_generic<const FMA: bool>(job: &Job, sums: &mut Sums) {
                 codes: if job.group_stride == 0 { job.bases.codes } else { job.bases.codes.add(b * job.group_stride) },
                 ..job.bases
             };
-            execute::<FMA>(job.code, bases);
+            execute::<K, FMA>(job.code, bases);
             let data = (bases.get(job.value), &(*job.target.add(b)).0, &(*job.weights.add(b)).0);
             let how = (job.mode, job.relative);
             let loss = &mut sums.lanes[0];

@@ -9,7 +9,7 @@ use std::collections::HashMap;
 
 /// A sum over rows of `outer * scalar * output`, contributed to one entry of the Hessian.
 #[derive(Clone, Copy, Debug)]
-pub struct Curvature {
+pub(super) struct Curvature {
     /// Active slots, `first <= second`.
     pub first: usize,
     /// Second slot.
@@ -22,7 +22,7 @@ pub struct Curvature {
 
 /// Derivative of one exponent with respect to one active slot.
 #[derive(Clone, Copy, Debug)]
-pub struct Slope {
+pub(super) struct Slope {
     /// Which exponent.
     pub exponent: usize,
     /// Active slot.
@@ -35,7 +35,7 @@ pub struct Slope {
 
 /// Compiled programs of a fit.
 #[derive(Clone, Debug)]
-pub struct Compiled {
+pub(super) struct Compiled {
     /// Slots that are differentiated, in order.
     pub active: Vec<usize>,
     /// Coordinate of each active slot's derivative.
@@ -142,7 +142,7 @@ fn position_or_push<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
 }
 
 /// Compiles a law for fits in which the slots with `active` are free.
-pub fn compile(law: &Law, residual: Residual, active: &[bool]) -> Compiled {
+pub(super) fn compile(law: &Law, residual: Residual, active: &[bool]) -> Compiled {
     let (mut g, root) = law.graph();
     let value = match residual {
         Residual::Linear => root,

@@ -299,6 +299,13 @@ impl Problem {
         &self.free
     }
 
+    /// Name of an expanded parameter; grouped ones carry the number of their category.
+    pub fn name(&self, index: usize) -> String {
+        let slot = self.slot[index];
+        let name = &self.law.params()[slot].name;
+        if self.groups[slot].is_some() { format!("{name}[{}]", index - self.offsets[slot]) } else { name.clone() }
+    }
+
     /// Domain of an expanded parameter.
     pub fn kind(&self, index: usize) -> ParamKind {
         self.law.params()[self.slot[index]].kind

@@ -3,7 +3,7 @@
 
 use super::{BLOCK, Block, Code, Instruction, Place, Tape};
 use crate::graph::LOG_ZERO;
-use crate::math;
+use crate::math::{self, Kernels};
 
 /// Memory of one run: registers, the data block's columns, category codes and tables.
 #[derive(Clone, Copy, Debug)]
@@ -70,7 +70,7 @@ fn mul_add<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
 /// # Safety
 /// The instructions must have been lowered for memory of at least this size.
 #[inline(always)]
-pub unsafe fn execute<const FMA: bool>(code: &[Instruction], bases: Bases) {
+pub unsafe fn execute<K: Kernels, const FMA: bool>(code: &[Instruction], bases: Bases) {
     for ins in code {
         // SAFETY: destinations never alias operands (register allocation), indices are inside by construction.
         unsafe {
@@ -99,10 +99,15 @@ pub unsafe fn execute<const FMA: bool>(code: &[Instruction], bases: Bases) {
                 Code::Neg => map1(to, a, |x| -x),
                 Code::Recip => map1(to, a, |x| 1.0 / x),
                 Code::Select => map3(to, a, b, c, |m, x, y| if m == 0.0 { y } else { x }),
-                Code::ExpSub => map2(to, a, b, |x, y| math::exp::<FMA>(x - y)),
-                Code::Exp => map1(to, a, math::exp::<FMA>),
-                Code::Log => map1(to, a, math::log::<FMA>),
-                Code::LogBase => map1(to, a, |x| if x == 0.0 { LOG_ZERO } else { math::log::<FMA>(x) }),
+                Code::ExpSub => K::exp_sub(a, b, to),
+                Code::Exp => K::exp(a, to),
+                Code::Log => K::log(a, to),
+                Code::LogBase => {
+                    K::log(a, to);
+                    for i in 0..BLOCK {
+                        to[i] = if a[i] == 0.0 { LOG_ZERO } else { to[i] };
+                    }
+                }
                 Code::Log1p => map1(to, a, math::log1p::<FMA>),
                 Code::Expm1 => map1(to, a, math::expm1::<FMA>),
                 Code::Sqrt => map1(to, a, f64::sqrt),
@@ -113,8 +118,8 @@ pub unsafe fn execute<const FMA: bool>(code: &[Instruction], bases: Bases) {
                 Code::Tan => map1(to, a, math::tan),
                 Code::Atan => map1(to, a, math::atan),
                 Code::Tanh => map1(to, a, math::tanh::<FMA>),
-                Code::Sigmoid => map1(to, a, math::sigmoid::<FMA>),
-                Code::Softplus => map1(to, a, math::softplus::<FMA>),
+                Code::Sigmoid => K::sigmoid(a, to),
+                Code::Softplus => K::softplus(a, to),
                 Code::Erf => map1(to, a, math::erf),
                 Code::Normcdf => map1(to, a, math::normcdf),
                 Code::Gather => {}
@@ -123,8 +128,8 @@ pub unsafe fn execute<const FMA: bool>(code: &[Instruction], bases: Bases) {
     }
 }
 
-/// Compiles one copy of a kernel per instruction set and a function that picks the copy: `$body` sees the constant
-/// `FMA`, and everything inlined into it becomes code of that set.
+/// Compiles one copy of a function per instruction set and a function that picks the copy. The generic function is
+/// given the set's [`Kernels`] and whether it has fused multiply-add; all that is inlined into it becomes code of that set.
 macro_rules! per_isa {
     ($(#[$meta:meta])* $vis:vis fn $name:ident($($arg:ident : $ty:ty),* $(,)?) { $generic:ident }) => {
         $(#[$meta])*
@@ -133,13 +138,13 @@ macro_rules! per_isa {
             #[target_feature(enable = "avx512f,avx512dq,avx512vl,avx512bw,fma,avx2,bmi1,bmi2")]
             fn avx512($($arg: $ty),*) {
                 // SAFETY: the caller of the dispatching function vouches for the arguments.
-                unsafe { $generic::<true>($($arg),*) }
+                unsafe { $generic::<$crate::math::kernels::Avx512, true>($($arg),*) }
             }
             #[cfg(target_arch = "x86_64")]
             #[target_feature(enable = "avx2,fma,bmi1,bmi2")]
             fn avx2($($arg: $ty),*) {
                 // SAFETY: as above.
-                unsafe { $generic::<true>($($arg),*) }
+                unsafe { $generic::<$crate::math::kernels::Avx2, true>($($arg),*) }
             }
             match isa {
                 // SAFETY: `Isa` values come from detection, so the processor has these features.
@@ -149,7 +154,7 @@ macro_rules! per_isa {
                 #[cfg(target_arch = "x86_64")]
                 $crate::math::Isa::Avx2 => unsafe { avx2($($arg),*) },
                 // SAFETY: the caller vouches for the arguments.
-                _ => unsafe { $generic::<{ $crate::math::PORTABLE_FMA }>($($arg),*) },
+                _ => unsafe { $generic::<$crate::math::kernels::Portable, { $crate::math::PORTABLE_FMA }>($($arg),*) },
             }
         }
     };
@@ -157,9 +162,9 @@ macro_rules! per_isa {
 pub(crate) use per_isa;
 
 #[inline(always)]
-unsafe fn run_code<const FMA: bool>(tape: &Tape, bases: Bases) {
+unsafe fn run_code<K: Kernels, const FMA: bool>(tape: &Tape, bases: Bases) {
     // SAFETY: passed on from the caller.
-    unsafe { execute::<FMA>(&tape.code, bases) }
+    unsafe { execute::<K, FMA>(&tape.code, bases) }
 }
 
 per_isa! {

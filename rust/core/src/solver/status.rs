@@ -27,6 +27,21 @@ impl Status {
         matches!(self, Self::Converged | Self::Bound)
     }
 
+    /// Status with a given name.
+    pub fn from_name(name: &str) -> Option<Self> {
+        [
+            Self::Converged,
+            Self::Bound,
+            Self::Stalled,
+            Self::IterationLimit,
+            Self::NonFiniteStart,
+            Self::Cancelled,
+            Self::Screened,
+        ]
+        .into_iter()
+        .find(|status| status.name() == name)
+    }
+
     /// Name as shown to users.
     pub fn name(self) -> &'static str {
         match self {

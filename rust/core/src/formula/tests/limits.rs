@@ -127,6 +127,7 @@ fn hostile_formulas_fail_fast() {
         let mut texts = nested(10_000);
         texts.extend([
             "a+".repeat(10_000) + "a",
+            "a".to_owned() + &" ".repeat(megabyte),
             "a+".repeat(megabyte / 2),
             "(".repeat(megabyte),
             "-".repeat(megabyte),
@@ -147,7 +148,7 @@ fn hostile_formulas_fail_fast() {
             let error = error(text);
             let rendered = error.to_string();
             let took = start.elapsed();
-            assert!(took < Duration::from_millis(500), "{took:?} for {rendered}");
+            assert!(took < Duration::from_secs(1), "{took:?} for {rendered}");
             assert!(
                 rendered.lines().count() <= 3 && rendered.chars().count() < 400,
                 "{rendered}"

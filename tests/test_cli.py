@@ -1,0 +1,328 @@
+"""The command line: what it prints, what it writes, and the code it leaves with."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+import scalinglaws as sl
+from numpy.testing import assert_allclose
+from scalinglaws.cli import files
+from scalinglaws.cli.files import read_table as read_file
+from scalinglaws.cli.options import formula_law, read_columns, read_fixed, read_param, read_priors, read_starts
+from typer.testing import CliRunner
+
+VALUES = {"E": 1.7, "A": 400.0, "B": 500.0, "alpha": 0.34, "beta": 0.3}
+
+
+def run(*arguments):
+    from scalinglaws.cli.app import app
+
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def runs():
+    rng = np.random.default_rng(0)
+    N, D = 10 ** rng.uniform(7, 10, 40), 10 ** rng.uniform(8, 11, 40)
+    loss = sl.laws.chinchilla(N=N, D=D, **VALUES) * np.exp(0.005 * rng.standard_normal(40))
+    return {"params": N, "tokens": D, "loss": loss, "kind": np.where(np.arange(40) % 8, "good", "bad")}
+
+
+@pytest.fixture(scope="module")
+def table(runs, tmp_path_factory):
+    path = tmp_path_factory.mktemp("cli") / "runs.csv"
+    with path.open("w", newline="") as stream:
+        writer = csv.writer(stream)
+        writer.writerow(runs)
+        writer.writerows(zip(*(column.tolist() for column in runs.values()), strict=True))
+    return path
+
+
+NAMES = "N=params,D=tokens,L=loss"
+
+
+def test_laws_are_listed_one_a_line_when_piped():
+    done = run("laws")
+    assert done.exit_code == 0
+    lines = done.stdout.splitlines()
+    assert len(lines) == len(sl.laws)
+    id, title, formula = next(line for line in lines if line.startswith("chinchilla\t")).split("\t")
+    assert (id, formula) == ("chinchilla", sl.laws.chinchilla.formula)
+    assert title
+
+
+def test_laws_can_be_searched():
+    assert "data_constrained" in run("laws", "--search", "repeated data").stdout
+    nothing = run("laws", "--search", "phlogiston")
+    assert nothing.exit_code == 2
+    assert "no law matches" in nothing.stderr
+
+
+def test_one_law_is_shown_in_full():
+    done = run("laws", "chinchilla")
+    assert done.exit_code == 0
+    for piece in ("L ~ E + A / N**alpha", "irreducible loss", "arXiv:2203.15556", "406.4", "4500 starts"):
+        assert piece in done.stdout
+
+
+@pytest.mark.parametrize("id", sorted(sl.laws))
+def test_every_law_can_be_shown(id):
+    assert run("laws", id).exit_code == 0
+
+
+def test_an_unknown_law_suggests_the_near_one():
+    for arguments in (["laws", "chinchila"], ["fit", __file__[:-2] + "csv", "--law", "x"]):
+        assert run(*arguments).exit_code == 2
+    assert "Did you mean 'chinchilla'?" in run("laws", "chinchila").stderr
+
+
+def test_a_valid_fit_prints_its_summary_and_leaves_with_zero(table, runs):
+    done = run("fit", table, "--law", "chinchilla", "--columns", NAMES)
+    assert done.exit_code == 0, done.stderr
+    fit = sl.fit("chinchilla", runs, columns={"N": "params", "D": "tokens", "L": "loss"})
+    assert done.stdout.rstrip("\n") == fit.summary()
+    assert "\x1b" not in done.stdout
+    assert done.stderr == ""
+
+
+def test_options_reach_the_fit(table, runs, tmp_path):
+    out = tmp_path / "fit.json"
+    done = run(
+        "fit", table, "--law", "chinchilla", "--columns", NAMES, "--loss", "huber:0.01", "--residual", "linear",
+        "--fixed", "alpha=0.34", "--fixed", "beta=alpha", "--prior", "E=normal:1.7,0.1", "--starts", "64",
+        "--screen", "8", "--seed", "3", "--threads", "1", "--max-iter", "500", "--json", out,
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    fit = sl.load(out)
+    expected = sl.fit(
+        "chinchilla", runs, columns=read_columns(NAMES), loss=sl.huber(0.01), residual="linear",
+        fixed={"alpha": 0.34, "beta": "alpha"}, priors={"E": sl.normal(1.7, 0.1)}, starts=64, screen=8, rng=3,
+    )  # fmt: skip
+    assert fit.values == expected.values
+    assert fit.objective == expected.objective
+    assert (fit.starts.solved, fit.starts.seed) == (8, 3)
+
+
+def test_json_may_go_to_standard_output(table):
+    done = run("fit", table, "--law", "chinchilla", "--columns", NAMES, "--json", "-")
+    assert json.loads(done.stdout)["format"] == "scalinglaws.fit"
+
+
+def test_rows_are_chosen_by_a_condition_on_names_of_table_or_law(table):
+    done = run("fit", table, "--law", "chinchilla", "--columns", NAMES, "--where", "kind == 'good' and 6*N*tokens > 0")
+    assert done.exit_code == 0, done.stderr
+    assert "35 of 40 rows satisfy" in done.stderr
+    assert "rows        35" in done.stdout
+
+
+def test_a_condition_without_rows_is_bad_input(table):
+    done = run("fit", table, "--law", "chinchilla", "--columns", NAMES, "--where", "params > 1e30")
+    assert done.exit_code == 2
+    assert "no row satisfies" in done.stderr
+
+
+def test_a_condition_is_never_python(table):
+    code = "__import__('os').system('true') == 0"
+    assert run("fit", table, "--law", "chinchilla", "--columns", NAMES, "--where", code).exit_code == 2
+
+
+def test_a_formula_of_ones_own_declares_its_parameters(table):
+    done = run(
+        "fit", table, "--columns", NAMES, "--formula", "L ~ E + A / N**alpha + B / D**beta", "--residual", "log",
+        "--param", "alpha=positive:0.05..1.5", "--param", "beta=positive:0.05..1.5", "--param", "E=positive:0.1..5",
+    )  # fmt: skip
+    assert done.exit_code == 0, done.stderr
+    assert "positive parameters, started between 1e-3 and 1e6: A, B" in done.stderr
+
+
+def test_a_plot_is_written(table, tmp_path):
+    out = tmp_path / "fit.png"
+    done = run("fit", table, "--law", "chinchilla", "--columns", NAMES, "--plot", out)
+    assert done.exit_code == 0, done.stderr
+    assert out.read_bytes().startswith(b"\x89PNG")
+
+
+def test_an_invalid_fit_leaves_with_one_and_still_prints(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("x,L\n" + "1e8,2.0\n" * 6)
+    done = run("fit", path, "--law", "power_law_floor", "--starts", "16")
+    assert done.exit_code == 1
+    assert "NOT VALID" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+BAD = {
+    "no file": (["fit", "nowhere.csv", "--law", "chinchilla"], "nowhere.csv: No such file"),
+    "unknown law": (["fit", "{table}", "--law", "chinchila"], "Did you mean 'chinchilla'?"),
+    "no law": (["fit", "{table}"], "either --law ID"),
+    "both": (["fit", "{table}", "--law", "chinchilla", "--formula", "L ~ E"], "either --law ID"),
+    "missing column": (["fit", "{table}", "--law", "chinchilla"], "Is it 'loss'?"),
+    "columns": (["fit", "{table}", "--law", "chinchilla", "--columns", "N:params"], "--columns is a list"),
+    "loss": (["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--loss", "hubber:1"], "unknown loss"),
+    "residual": (["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--residual", "ln"], "'linear' or 'log'"),
+    "starts": (["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--starts", "many"], "or 'paper'"),
+    "fixed": (["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--fixed", "gamma=1"], "'gamma'"),
+    "param": (["fit", "{table}", "--law", "chinchilla", "--param", "E=real"], "--param declares"),
+    "formula": (["fit", "{table}", "--formula", "loss ~ E + (A"], "^"),
+    "backend": (["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--backend", "c"], "'rust' or 'scipy'"),
+    "folder": (["fit", "{table}", "--law", "chinchilla", "--json", "/nowhere/x.json"], "there is no folder"),
+    "where": (["fit", "{table}", "--law", "chinchilla", "--where", "parms > 1"], "Did you mean 'params'"),
+}
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_paragraph_and_code_two(case, table):
+    arguments, message = BAD[case]
+    done = run(*(argument.format(table=table) for argument in arguments))
+    assert done.exit_code == 2
+    assert done.stderr.startswith("error: ")
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "\n\n" not in done.stderr.strip()
+    assert done.stdout == ""
+
+
+def test_unknown_options_are_usage_errors(table):
+    assert run("fit", table, "--lwa", "chinchilla").exit_code == 2
+    assert run("fti").exit_code == 2
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".jsonl", ".ndjson", ".parquet"])
+@pytest.mark.parametrize("reader", ["polars", "pandas", "pyarrow", "none"])
+def test_every_file_is_read_by_every_reader_alike(runs, tmp_path, monkeypatch, suffix, reader):
+    path = tmp_path / f"runs{suffix}"
+    frame = pl.DataFrame(runs)
+    {
+        ".csv": frame.write_csv, ".jsonl": frame.write_ndjson, ".ndjson": frame.write_ndjson,
+        ".parquet": frame.write_parquet,
+    }[suffix](path)  # fmt: skip
+    load = files.import_module
+
+    def only(name):
+        if name.partition(".")[0] != reader:
+            raise ImportError(name)
+        return load(name)
+
+    monkeypatch.setattr(files, "import_module", only)
+    if suffix == ".parquet" and reader == "none":
+        with pytest.raises(sl.DataError, match="Parquet needs polars, pandas or pyarrow"):
+            read_file(path)
+        return
+    columns = read_file(path)
+    assert list(columns) == list(runs)
+    for name in ("params", "tokens", "loss"):
+        assert_allclose(np.asarray(columns[name], dtype=float), runs[name], rtol=1e-15)
+    assert columns["kind"].tolist() == runs["kind"].tolist()
+
+
+def _no_reader(monkeypatch):
+    def none(name):
+        raise ImportError(name)
+
+    monkeypatch.setattr(files, "import_module", none)
+
+
+def test_the_plain_csv_reader_keeps_gaps_as_missing(tmp_path, monkeypatch):
+    _no_reader(monkeypatch)
+    path = tmp_path / "x.csv"
+    path.write_text('N,name\n1,"a,b"\n,\n')
+    columns = read_file(path)
+    assert np.isnan(columns["N"][1])
+    assert columns["name"].tolist() == ["a,b", None]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("x.csv", "a,a\n1,2\n", "names 'a' twice"),
+        ("x.csv", "a,b\n1\n", "row 0 has 1 fields, the header has 2"),
+        ("x.csv", "", "the file is empty"),
+        ("x.jsonl", '{"a": 1}\n{"a": \n', "line 2 is not JSON"),
+        ("x.jsonl", "[1]\n", "line 1 is not an object"),
+        ("x.xlsx", "a", "a .csv, .jsonl or .parquet file"),
+    ],
+)
+def test_files_that_are_not_tables_are_explained(tmp_path, monkeypatch, name, content, message):
+    _no_reader(monkeypatch)
+    (tmp_path / name).write_text(content)
+    with pytest.raises(sl.DataError, match=message):
+        read_file(tmp_path / name)
+
+
+def test_a_file_that_lies_about_its_kind_is_explained(tmp_path):
+    (tmp_path / "x.parquet").write_text("a,b\n1,2\n")
+    with pytest.raises(sl.DataError, match="cannot read this as parquet"):
+        read_file(tmp_path / "x.parquet")
+
+
+def test_options_are_read():
+    assert read_columns("N=params, D = tokens") == {"N": "params", "D": "tokens"}
+    assert read_columns(None) is None
+    assert read_param("alpha=positive:0.05..1.5") == ("alpha", sl.Param("positive", start=(0.05, 1.5)))
+    assert read_param("A=positive:1..1e6") == ("A", sl.Param("positive", start=(1.0, 1e6), sampling="log"))
+    assert read_param("t=[0,2]:0.1..1:log") == ("t", sl.Param((0.0, 2.0), start=(0.1, 1.0), sampling="log"))
+    assert read_param("E=real:1.7") == ("E", sl.Param("real", start=1.7))
+    assert read_param("u=unit") == ("u", sl.Param("unit"))
+    assert read_fixed(["alpha=0.35", "beta=alpha"]) == {"alpha": 0.35, "beta": "alpha"}
+    assert read_priors(["a=lognormal:400,0.5"]) == {"a": sl.lognormal(400, 0.5)}
+    assert (read_starts("paper"), read_starts("64")) == ("paper", 64)
+
+
+@pytest.mark.parametrize(
+    ("read", "text"),
+    [
+        (read_columns, "N"),
+        (read_columns, "N=a,N=b"),
+        (read_param, "alpha"),
+        (read_param, "alpha=positve"),
+        (read_param, "alpha=positive:a..b"),
+        (read_param, "alpha=positive:1..2..3"),
+        (read_starts, "1.5"),
+        (lambda text: read_fixed([text]), "alpha"),
+        (lambda text: read_priors([text]), "alpha=normal:1"),
+    ],
+)
+def test_options_that_cannot_be_read_say_their_form(read, text):
+    with pytest.raises(ValueError, match="--|domain"):
+        read(text)
+
+
+def test_names_that_are_not_columns_are_positive_parameters():
+    law, taken = formula_law("L ~ E + A / N**alpha", ["alpha=unit:0.1..0.9"], {"N": "params"}, ["params", "L"])
+    assert taken == ["E", "A"]
+    assert law.inputs == ("N",)
+    assert law.params["alpha"].domain == "unit"
+    with pytest.raises(ValueError, match=r"--param names 'alhpa'.*'alpha'"):
+        formula_law("L ~ A / N**alpha", ["alhpa=unit"], None, ["N", "L"])
+
+
+def command(*arguments, env=None, code="from scalinglaws.cli import main; main()"):
+    return subprocess.run(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        capture_output=True, text=True, timeout=120, check=False, env={**os.environ, **(env or {})},
+    )  # fmt: skip
+
+
+def test_the_command_runs_as_a_process_and_prints_its_version():
+    done = command("--version")
+    assert (done.returncode, done.stdout.strip()) == (0, sl.__version__)
+
+
+def test_bad_input_of_the_process_has_no_traceback():
+    done = command("fit", "nowhere.csv", "--law", "chinchilla")
+    assert done.returncode == 2
+    assert done.stderr == "error: nowhere.csv: No such file or directory\n"
+
+
+def test_without_the_extra_the_command_says_what_to_install():
+    block = "import sys; sys.modules['typer'] = None; from scalinglaws.cli import main; main()"
+    done = command("laws", code=block)
+    assert done.returncode == 2
+    assert done.stderr == "scalinglaws: the command line needs an extra: pip install 'scalinglaws[cli]'\n"
