@@ -6,6 +6,7 @@ Run as ``python -m benches.probe METHOD ROWS RESIDUAL``; prints one JSON object.
 from __future__ import annotations
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -69,7 +70,9 @@ def _measure(method: str, rows: int, residual: str) -> dict[str, float]:
 def peak_memory(method: str, rows: int, residual: str) -> dict[str, float]:
     """Measure peak memory above the input columns, in bytes: ``extra``; also ``inputs`` and ``seconds``."""
     command = [sys.executable, "-m", "benches.probe", method, str(rows), residual]
-    done = subprocess.run(command, cwd=_ROOT, check=True, capture_output=True, text=True)
+    # glibc keeps freed blocks for later; with a fixed threshold large arrays are returned, and counted, at once.
+    environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
+    done = subprocess.run(command, cwd=_ROOT, env=environment, check=True, capture_output=True, text=True)
     answer: dict[str, float] = json.loads(done.stdout)
     return answer
 

@@ -86,7 +86,8 @@ def test_a_formula_of_a_megabyte_is_refused_at_once(formula):
 
 
 @pytest.mark.parametrize(
-    "formula", ["L ~ E" + " ** 2" * 2_000, "L ~ " + "-" * 5_000 + "E", "L ~ " + "exp(" * 300 + "E" + ")" * 300]
+    "formula",
+    ["L ~ E" + " ** 2" * 2_000, "L ~ " + "-" * 5_000 + "E", "L ~ " + "exp(" * 300 + "E" + ")" * 300],
 )
 def test_towers_of_operators_neither_crash_nor_hang(formula):
     try:
@@ -149,7 +150,9 @@ def test_a_law_without_a_target_cannot_be_fitted():
 @pytest.mark.parametrize("make", [dict, pd.DataFrame, pl.DataFrame])
 def test_text_in_a_numeric_column_is_shown(make):
     texts = ["1e7", "12B", "1e9", "1e10"]
-    with pytest.raises(sl.DataError, match=r"column 'N' holds text where numbers are needed: '1e7' in rows 0, 1, 2, 3"):
+    with pytest.raises(
+        sl.DataError, match=r"column 'N' holds text where numbers are needed: '1e7' in rows 0, 1, 2, 3"
+    ):
         sl.fit(LAW, make({"N": texts, "L": [3.0, 2.5, 2.2, 2.0]}))
 
 
@@ -162,7 +165,11 @@ def test_one_text_among_numbers_is_found():
 @pytest.mark.parametrize("column", ["N", "L"])
 @pytest.mark.parametrize(
     ("value", "message"),
-    [(math.nan, r"missing values \(NaN or null\)"), (math.inf, "infinite values"), (-math.inf, "infinite values")],
+    [
+        (math.nan, r"missing values \(NaN or null\)"),
+        (math.inf, "infinite values"),
+        (-math.inf, "infinite values"),
+    ],
 )
 @pytest.mark.parametrize("residual", ["linear", "log"])
 def test_nan_and_infinity_name_the_column_and_the_row(column, value, message, residual):
@@ -178,7 +185,10 @@ def test_a_loss_that_is_not_positive_has_no_logarithm(value):
     runs = table(L=changed(L, 2, value))
     with pytest.raises(sl.DataError, match=r"column 'L' has values that are zero or negative.*in row 2"):
         sl.fit(LAW, runs, residual="log")
-    assert sl.fit(LAW, runs, residual="linear", loss="absolute", starts={"E": 1.7, "A": 400, "alpha": 0.34}).nobs == 8
+    assert (
+        sl.fit(LAW, runs, residual="linear", loss="absolute", starts={"E": 1.7, "A": 400, "alpha": 0.34}).nobs
+        == 8
+    )
 
 
 def test_a_negative_input_under_a_logarithm_names_the_input_and_the_row():

@@ -173,11 +173,23 @@ def test_data_constrained_decay_constants_are_reproduced(read_table, backend):
     runs = read_table("data_constrained.csv")
     published = dict(law.published[0].values)
     fixed = {name: published[name] for name in ("E", "A", "B", "alpha", "beta")}
-    starts = 64 if backend == "rust" else published
-    fit = sl.fit(law, runs, fixed=fixed, starts=starts, backend=backend)
+    fit = sl.fit(law, runs, fixed=fixed, starts=published, backend=backend)
     assert fit.objective == pytest.approx(0.0158259321, rel=1e-8)
     assert fit.values["RD"] == pytest.approx(15.37176, rel=1e-6)
     assert fit.values["RN"] == pytest.approx(5.31513, rel=1e-6)
+
+
+def test_search_finds_a_lower_basin_of_the_repeated_data_than_the_published_one(read_table):
+    law = sl.laws.data_constrained
+    published = dict(law.published[0].values)
+    fixed = {name: published[name] for name in ("E", "A", "B", "alpha", "beta")}
+    fit = sl.fit(law, read_table("data_constrained.csv"), fixed=fixed, starts=64)
+    assert fit.objective == pytest.approx(0.0158046624740, rel=1e-9)
+    assert fit.values["RD"] == pytest.approx(95.36517, rel=1e-5)
+    assert fit.values["RN"] == pytest.approx(1.705905, rel=1e-5)
+    again = sl.fit(law, read_table("data_constrained.csv"), fixed=fixed, starts=fit.values, backend="scipy")
+    assert again.objective == pytest.approx(fit.objective, rel=1e-11)
+    assert any(basin.objective == pytest.approx(0.0158259321, rel=1e-8) for basin in fit.basins)
 
 
 @BOTH

@@ -15,7 +15,14 @@ import scalinglaws as sl
 from numpy.testing import assert_allclose
 from scalinglaws.cli import files
 from scalinglaws.cli.files import read_table as read_file
-from scalinglaws.cli.options import formula_law, read_columns, read_fixed, read_param, read_priors, read_starts
+from scalinglaws.cli.options import (
+    formula_law,
+    read_columns,
+    read_fixed,
+    read_param,
+    read_priors,
+    read_starts,
+)
 from typer.testing import CliRunner
 
 VALUES = {"E": 1.7, "A": 400.0, "B": 500.0, "alpha": 0.34, "beta": 0.3}
@@ -116,7 +123,16 @@ def test_json_may_go_to_standard_output(table):
 
 
 def test_rows_are_chosen_by_a_condition_on_names_of_table_or_law(table):
-    done = run("fit", table, "--law", "chinchilla", "--columns", NAMES, "--where", "kind == 'good' and 6*N*tokens > 0")
+    done = run(
+        "fit",
+        table,
+        "--law",
+        "chinchilla",
+        "--columns",
+        NAMES,
+        "--where",
+        "kind == 'good' and 6*N*tokens > 0",
+    )
     assert done.exit_code == 0, done.stderr
     assert "35 of 40 rows satisfy" in done.stderr
     assert "rows        35" in done.stdout
@@ -165,13 +181,25 @@ BAD = {
     "both": (["fit", "{table}", "--law", "chinchilla", "--formula", "L ~ E"], "either --law ID"),
     "missing column": (["fit", "{table}", "--law", "chinchilla"], "Is it 'loss'?"),
     "columns": (["fit", "{table}", "--law", "chinchilla", "--columns", "N:params"], "--columns is a list"),
-    "loss": (["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--loss", "hubber:1"], "unknown loss"),
-    "residual": (["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--residual", "ln"], "'linear' or 'log'"),
-    "starts": (["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--starts", "many"], "or 'paper'"),
+    "loss": (
+        ["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--loss", "hubber:1"],
+        "unknown loss",
+    ),
+    "residual": (
+        ["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--residual", "ln"],
+        "'linear' or 'log'",
+    ),
+    "starts": (
+        ["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--starts", "many"],
+        "or 'paper'",
+    ),
     "fixed": (["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--fixed", "gamma=1"], "'gamma'"),
     "param": (["fit", "{table}", "--law", "chinchilla", "--param", "E=real"], "--param declares"),
     "formula": (["fit", "{table}", "--formula", "loss ~ E + (A"], "^"),
-    "backend": (["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--backend", "c"], "'rust' or 'scipy'"),
+    "backend": (
+        ["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--backend", "c"],
+        "'rust' or 'scipy'",
+    ),
     "folder": (["fit", "{table}", "--law", "chinchilla", "--json", "/nowhere/x.json"], "there is no folder"),
     "where": (["fit", "{table}", "--law", "chinchilla", "--where", "parms > 1"], "Did you mean 'params'"),
 }
@@ -295,7 +323,9 @@ def test_options_that_cannot_be_read_say_their_form(read, text):
 
 
 def test_names_that_are_not_columns_are_positive_parameters():
-    law, taken = formula_law("L ~ E + A / N**alpha", ["alpha=unit:0.1..0.9"], {"N": "params"}, ["params", "L"])
+    law, taken = formula_law(
+        "L ~ E + A / N**alpha", ["alpha=unit:0.1..0.9"], {"N": "params"}, ["params", "L"]
+    )
     assert taken == ["E", "A"]
     assert law.inputs == ("N",)
     assert law.params["alpha"].domain == "unit"

@@ -24,7 +24,11 @@ posix = pytest.mark.skipif(os.name != "posix", reason="needs POSIX signals and f
 def runs(n=60, seed=0):
     rng = np.random.default_rng(seed)
     N, D = 10 ** rng.uniform(7, 10, n), 10 ** rng.uniform(8, 11, n)
-    return {"N": N, "D": D, "L": sl.laws.chinchilla(N=N, D=D, **VALUES) * np.exp(0.01 * rng.standard_normal(n))}
+    return {
+        "N": N,
+        "D": D,
+        "L": sl.laws.chinchilla(N=N, D=D, **VALUES) * np.exp(0.01 * rng.standard_normal(n)),
+    }
 
 
 def answer(fit):
@@ -106,7 +110,7 @@ N, D = 10 ** rng.uniform(7, 10, 400), 10 ** rng.uniform(8, 11, 400)
 L = (1.7 + 400 / N**0.34 + 500 / D**0.3) * np.exp(0.01 * rng.standard_normal(400))
 print("ready", flush=True)
 try:
-    fit = sl.fit("farseer", {"N": N, "D": D, "L": L}, starts=2_000_000, screen=0, on_interrupt=sys.argv[1])
+    fit = sl.fit("farseer", {"N": N, "D": D, "L": L}, starts=50_000, screen=0, on_interrupt=sys.argv[1])
 except KeyboardInterrupt:
     print("interrupted", flush=True)
 else:

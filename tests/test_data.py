@@ -63,7 +63,9 @@ def test_categorical_and_integer_labels_are_categories(make):
         np.array([1, 2, 3, 4], dtype=np.uint8),
         np.array([1, 2, 3, 4], dtype=np.float32),
         [decimal.Decimal(1), 2, 3.0, np.int64(4)],
-        pa.array([decimal.Decimal("1.0"), decimal.Decimal("2.0"), decimal.Decimal("3"), decimal.Decimal("4")]),
+        pa.array(
+            [decimal.Decimal("1.0"), decimal.Decimal("2.0"), decimal.Decimal("3"), decimal.Decimal("4")]
+        ),
         pl.Series([1, 2, 3, 4], dtype=pl.Decimal(10, 2)),
         pd.Series([1, 2, 3, 4], dtype="Int64"),
         pd.Series([decimal.Decimal(1), decimal.Decimal(2), decimal.Decimal(3), decimal.Decimal(4)]),
@@ -83,7 +85,9 @@ def test_booleans_are_zero_and_one(kind):
 
 
 def test_columns_map_the_names_of_the_law_to_those_of_the_table():
-    runs = read_runs(LAW, {"params": COLUMNS["N"], "loss": COLUMNS["L"]}, columns={"N": "params", "L": "loss"})
+    runs = read_runs(
+        LAW, {"params": COLUMNS["N"], "loss": COLUMNS["L"]}, columns={"N": "params", "L": "loss"}
+    )
     assert_array_equal(runs.inputs["N"], COLUMNS["N"])
 
 
@@ -95,7 +99,9 @@ def test_columns_that_the_law_does_not_use_may_hold_anything():
 @pytest.mark.parametrize("kind", NULLABLE)
 def test_missing_values_name_the_column_and_the_rows(kind):
     columns = {"N": [1e7, 1e8, 1e9, 1e10], "L": [4.0, None, 2.5, None]}
-    with pytest.raises(sl.DataError, match=r"column 'L' has missing values \(NaN or null\) in rows 1, 3") as error:
+    with pytest.raises(
+        sl.DataError, match=r"column 'L' has missing values \(NaN or null\) in rows 1, 3"
+    ) as error:
         read_runs(LAW, FRAMES[kind](columns))
     assert error.value.rows == (1, 3)
 

@@ -76,7 +76,8 @@ def test_column_names_may_differ():
 
 @pytest.mark.parametrize("residual", ["linear", "log"])
 @pytest.mark.parametrize(
-    "loss", [sl.squared(), sl.huber(0.005), sl.soft_l1(0.005), sl.cauchy(0.02), sl.absolute(), sl.quantile(0.4)]
+    "loss",
+    [sl.squared(), sl.huber(0.005), sl.soft_l1(0.005), sl.cauchy(0.02), sl.absolute(), sl.quantile(0.4)],
 )
 def test_the_objective_is_the_weighted_sum_of_losses(residual, loss):
     data = ladder(20, noise=0.01)
@@ -157,11 +158,15 @@ def test_a_positive_parameter_fixed_at_zero_leaves_the_formula():
 
 
 def test_a_declared_value_is_held_unless_freed():
-    law = sl.Law(POWER.formula, params={**POWER.params, "alpha": sl.Param("positive", start=(0.1, 1), value=0.3)})
+    law = sl.Law(
+        POWER.formula, params={**POWER.params, "alpha": sl.Param("positive", start=(0.1, 1), value=0.3)}
+    )
     data = ladder(noise=0.01)
     assert sl.fit(law, data, residual="log", starts=16).values["alpha"] == 0.3
     freed = sl.fit(law, data, residual="log", starts=16, fixed={"alpha": None})
-    assert freed.values["alpha"] == pytest.approx(sl.fit(POWER, data, residual="log", starts=16).values["alpha"])
+    assert freed.values["alpha"] == pytest.approx(
+        sl.fit(POWER, data, residual="log", starts=16).values["alpha"]
+    )
 
 
 def test_a_tied_parameter_follows_its_expression():
@@ -310,7 +315,9 @@ def test_a_number_of_starts_needs_start_ranges():
     law = sl.Law("L ~ E + A / N", params={"E": "positive", "A": sl.Param("positive", start=(1, 10))})
     with pytest.raises(ValueError, match=r"'E' has no start range: declare it as Param\('positive', start="):
         sl.fit(law, ladder(), starts=8)
-    boxed = sl.Law("L ~ E + A / N", params={"E": (0.0, 5.0), "A": sl.Param("positive", start=(1, 1e9), sampling="log")})
+    boxed = sl.Law(
+        "L ~ E + A / N", params={"E": (0.0, 5.0), "A": sl.Param("positive", start=(1, 1e9), sampling="log")}
+    )
     assert sl.fit(boxed, ladder(noise=0.01), starts=8).starts.n == 8
 
 
@@ -353,7 +360,13 @@ def test_basins_are_sorted_and_count_their_starts():
 
 def test_progress_is_reported_up_to_the_end():
     calls = []
-    sl.fit(POWER, ladder(noise=0.01), residual="log", starts=32, progress=lambda done, total: calls.append((done, total)))
+    sl.fit(
+        POWER,
+        ladder(noise=0.01),
+        residual="log",
+        starts=32,
+        progress=lambda done, total: calls.append((done, total)),
+    )
     assert calls
     assert calls[-1][0] == calls[-1][1]
     assert [done for done, _ in calls] == sorted(done for done, _ in calls)
@@ -405,7 +418,9 @@ def test_a_constant_input_names_the_parameters_that_trade_off():
 
 
 def test_two_parameters_that_only_occur_together_are_not_identified():
-    law = sl.Law("y ~ a * b * x", params={"a": sl.Param("real", start=(0.5, 2)), "b": sl.Param("real", start=(0.5, 2))})
+    law = sl.Law(
+        "y ~ a * b * x", params={"a": sl.Param("real", start=(0.5, 2)), "b": sl.Param("real", start=(0.5, 2))}
+    )
     x = np.arange(1.0, 9.0)
     with pytest.warns(sl.FitWarning, match="a and b trade off"):
         fit = sl.fit(law, {"x": x, "y": 3.0 * x + 0.01 * np.sin(x)}, starts=8)

@@ -19,7 +19,9 @@ PARAMS = {
     "A": sl.Param("positive", start=(1.0, 1e5), sampling="log"),
     "alpha": sl.Param("positive", start=(0.05, 1.0)),
 }
-POWER = sl.Law("L ~ E + A / N**alpha", params=PARAMS, id="mine", title="Mine", notes="of mine", papers=["me 2020"])
+POWER = sl.Law(
+    "L ~ E + A / N**alpha", params=PARAMS, id="mine", title="Mine", notes="of mine", papers=["me 2020"]
+)
 TRUE = {"E": 1.7, "A": 400.0, "alpha": 0.34}
 
 
@@ -97,10 +99,14 @@ def test_the_sandwich_is_the_one_of_the_score(robust):
 
 
 def test_the_hessian_of_the_squared_loss_needs_no_robust_scale(fit):
-    assert_allclose(np.sqrt(np.diagonal(fit.cov("hessian"))), np.sqrt(np.diagonal(fit.cov("classical"))), rtol=0.1)
+    assert_allclose(
+        np.sqrt(np.diagonal(fit.cov("hessian"))), np.sqrt(np.diagonal(fit.cov("classical"))), rtol=0.1
+    )
 
 
-@pytest.mark.parametrize("loss", ["squared", "huber:0.01", "soft_l1:0.01", "cauchy:0.03", "absolute", "quantile:0.5"])
+@pytest.mark.parametrize(
+    "loss", ["squared", "huber:0.01", "soft_l1:0.01", "cauchy:0.03", "absolute", "quantile:0.5"]
+)
 @pytest.mark.parametrize("kind", ["sandwich", "classical", "hessian"])
 def test_all_kinds_agree_with_the_scatter_of_repeated_experiments(loss, kind):
     """With 400 rows of Gaussian noise, each kind is within a third of the truth, for every loss."""
@@ -127,7 +133,9 @@ def test_an_indefinite_hessian_falls_back_to_its_gauss_newton_part():
 
 
 def test_kinds_are_checked(fit):
-    with pytest.raises(ValueError, match=r"kind must be one of 'sandwich', 'classical', 'hessian'.*Did you mean 'sandwich'"):
+    with pytest.raises(
+        ValueError, match=r"kind must be one of 'sandwich', 'classical', 'hessian'.*Did you mean 'sandwich'"
+    ):
         fit.cov("sandwhich")
 
 
@@ -278,7 +286,11 @@ def test_groups_ties_and_priors_survive_saving(tmp_path):
     L = (1.7 + np.where(lang == "en", 400.0, 300.0) / N**0.34) * np.exp(0.01 * rng.standard_normal(20))
     law = sl.Law("L ~ E + A[lang] / N**alpha", params=PARAMS)
     runs = {"N": N, "who": lang, "L": L}
-    options = {"priors": {"E": sl.normal(1.7, 0.5)}, "columns": {"lang": "who"}, "starts": {"A": 300.0, "alpha": 0.3}}
+    options = {
+        "priors": {"E": sl.normal(1.7, 0.5)},
+        "columns": {"lang": "who"},
+        "starts": {"A": 300.0, "alpha": 0.3},
+    }
     for number, fixed in enumerate([None, {"alpha": "0.2 * E"}, {"alpha": 0.34}]):
         fit = sl.fit(law, runs, residual="log", fixed=fixed, **options)
         fit.save(tmp_path / f"{number}.json")

@@ -42,8 +42,8 @@ _EXPONENT_LIMIT = 150.0
 class Settings(NamedTuple):
     """Knobs of the solver; the defaults are the best found on the grid of Hoffmann et al."""
 
-    pool: int = 512  # starts in flight
-    block: int = 64  # starts evaluated together
+    pool: int = 1024  # starts in flight
+    block: int = 128  # starts evaluated together
     damping: float = 0.1  # first damping, relative to the largest diagonal entry
     shrink: float = 0.1  # strongest reduction of the damping after a good step
     grow: float = 4.0  # first increase after a bad step; it doubles with every further one

@@ -24,7 +24,7 @@ def _warm_up(ready: Barrier) -> None:
     z = np.log(1.8 + 400.0 * np.exp(-0.34 * x) + 400.0 * np.exp(-0.28 * y))
     numpy_batched.fit(np.tile([6.0, 6.0, 0.5, 0.4, 0.3], (8, 1)), x, y, z)
     numpy_farseer.fit(np.full((8, 9), 0.1), x, y, z, max_iter=3)
-    ready.wait()
+    ready.wait(timeout=300.0)
 
 
 class Workers:
@@ -45,8 +45,10 @@ class Workers:
 
     def __enter__(self) -> Self:
         """Start the processes and wait until all are ready."""
-        self._pool.submit(int)
-        self._ready.wait()
+        # The pool starts a process per waiting task.
+        for _ in range(self.processes):
+            self._pool.submit(int)
+        self._ready.wait(timeout=300.0)
         return self
 
     def __exit__(

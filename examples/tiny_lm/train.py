@@ -134,7 +134,7 @@ class Row:
     train_loss: float
 
 
-# The plan: for each budget, the widths around the one that a short pilot made look best.
+# The plan: for each budget, the widths around the one that the pilot suggested as the best.
 LADDERS: dict[float, tuple[int, ...]] = {
     5.0e10: (8, 12, 16, 24, 32, 48, 64, 96),
     1.1e11: (12, 16, 24, 32, 48, 64, 96, 128),

@@ -13,7 +13,10 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         Ok(formula) => accepted(text, &formula),
         Err(error) => {
             let span = error.span();
-            assert!(text.get(span.start..span.end).is_some(), "{span:?} in {text:?}");
+            assert!(
+                text.get(span.start..span.end).is_some(),
+                "{span:?} in {text:?}"
+            );
             assert!(error.line() >= 1 && error.column() >= 1);
             assert!(error.to_string().lines().count() <= 3);
         }
@@ -34,19 +37,31 @@ fn accepted(text: &str, formula: &Formula) {
     }
     assert!(count <= MAX_NODES && depth(&formula.root) <= MAX_DEPTH);
     let span = formula.root.span;
-    let alone = Formula::parse(&text[span.start..span.end]).expect("the span of an expression parses");
+    let alone =
+        Formula::parse(&text[span.start..span.end]).expect("the span of an expression parses");
     assert_eq!(alone.root, formula.root);
 
     let latex = formula.latex();
-    assert_eq!(latex.matches('{').count(), latex.matches('}').count(), "{latex}");
-    assert_eq!(latex.matches(r"\left").count(), latex.matches(r"\right").count(), "{latex}");
+    assert_eq!(
+        latex.matches('{').count(),
+        latex.matches('}').count(),
+        "{latex}"
+    );
+    assert_eq!(
+        latex.matches(r"\left").count(),
+        latex.matches(r"\right").count(),
+        "{latex}"
+    );
 
     let identity: BTreeMap<String, Expr> = formula
         .root
         .postorder()
         .filter_map(|node| Some((node.name()?.to_owned(), node.clone())))
         .collect();
-    assert_eq!(&formula.substitute(&identity).expect("names for themselves"), formula);
+    assert_eq!(
+        &formula.substitute(&identity).expect("names for themselves"),
+        formula
+    );
 }
 
 /// Nodes on the longest path, without recursion.

@@ -208,7 +208,8 @@ def data_hash(target: NDArray[np.float64], *columns: NDArray[Any]) -> str:
     for column in (target, *columns):
         data = np.ascontiguousarray(column)
         digest.update(f"{data.dtype.str}{data.shape}".encode())
-        digest.update(data.view(np.uint8))
+        if data.size:
+            digest.update(memoryview(data).cast("B"))
     return digest.hexdigest()
 
 

@@ -20,7 +20,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal, TypeAlias, cast
 
 import numpy as np
@@ -402,6 +401,8 @@ def _jump(loss: Loss) -> float:
 
 def _bandwidth(problem: Problem, theta: NDArray[np.float64]) -> float:
     """Width of the kernel for the density of the residuals at zero, after Hall and Sheather (1988)."""
+    from statistics import NormalDist
+
     _, r = residuals(problem, theta)
     r = r[problem.weights > 0.0]
     normal, n = NormalDist(), r.size

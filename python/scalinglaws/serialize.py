@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import secrets
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -267,10 +265,13 @@ def save(fit: Fit, path: str | os.PathLike[str], *, data: bool = True) -> None:
     data : bool
         Whether to include the rows.
     """
+    import json
+    from secrets import token_hex
+
     target = Path(path)
     text = json.dumps(fit_to_dict(fit, data=data), allow_nan=False, indent=1, ensure_ascii=False)
     # The temporary file lies in the same folder, because a rename is atomic only within one file system.
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    draft = target.with_name(f".{target.name}.{token_hex(8)}.tmp")
     try:
         with draft.open("x", encoding="utf-8") as stream:
             stream.write(text + "\n")
@@ -298,6 +299,8 @@ def load(path: str | os.PathLike[str]) -> Fit:
     ValueError
         If the file is not a saved fit, or one of a newer version.
     """
+    import json
+
     try:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

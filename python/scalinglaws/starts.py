@@ -23,7 +23,8 @@ __all__ = ["Rng", "StartKind", "StartPoints", "StartsLike", "make_starts"]
 
 StartKind: TypeAlias = Literal["sobol", "paper", "one", "array"]
 StartsLike: TypeAlias = int | str | Mapping[str, Any] | ArrayLike
-Rng: TypeAlias = int | np.random.Generator | np.random.SeedSequence | None
+# As text, because naming numpy.random loads it, and the import of the package would wait for that.
+Rng: TypeAlias = "int | np.random.Generator | np.random.SeedSequence | None"
 
 
 @dataclass(frozen=True, eq=False)

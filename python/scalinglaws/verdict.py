@@ -19,6 +19,8 @@ __all__ = ["Verdict", "at_bounds", "judge"]
 # Singular value of the Jacobian with columns of unit length: its square, 1e-12, is the smallest eigenvalue of
 # the information matrix with a unit diagonal that rounding leaves meaningful.
 _FLAT = 1e-6
+# Below this a fit that did not converge is told which direction held it up.
+_SLOW = 1e-2
 # A positive parameter whose tenfold change moves no prediction by this share of the data's scale has gone.
 _GONE = 1e-9
 # Standard error of a logarithm beyond which a positive parameter is not bounded by the data on one side.
@@ -53,11 +55,14 @@ class Verdict:
 def at_bounds(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.int_]:
     """Return -1 for a parameter at its lower bound, 1 at its upper one, and 0 elsewhere or if fixed."""
     low, high = problem.bounds.T
-    width = np.where(np.isfinite(high - low), high - low, np.maximum(1.0, np.abs(theta)))
+    with np.errstate(invalid="ignore"):
+        width = np.where(np.isfinite(high - low), high - low, np.maximum(1.0, np.abs(theta)))
     with np.errstate(invalid="ignore"):
         lower = (theta - low) <= 1e-10 * width
         upper = (high - theta) <= 1e-10 * width
-    lower &= np.array([problem.law.params[owner].kind == "box" for owner in problem.owners])
+    # The domain of positive parameters is open, but the solver gives 0 for what is too small for a number.
+    positive = np.array([problem.law.params[owner].kind == "positive" for owner in problem.owners])
+    lower = np.where(positive, theta == 0.0, lower)
     side = np.where(lower, -1, np.where(upper & np.isfinite(high), 1, 0))
     return np.where(problem.free, side, 0)
 
@@ -92,11 +97,17 @@ def judge(
     sides = at_bounds(problem, theta)
     for index in np.flatnonzero(sides):
         name, side = problem.names[index], "lower" if sides[index] < 0 else "upper"
+        if problem.law.params[problem.owners[index]].kind == "positive":
+            faults.append(
+                f"{name} has run to 0: the runs show no such term; take it out (fixed={{{name!r}: 0}}), "
+                "give it a prior, or use a simpler law"
+            )
+            continue
         faults.append(
             f"{name} ended on its {side} bound {theta[index]:g}: widen the domain, fix it there "
             f"(fixed={{{name!r}: {theta[index]:g}}}), or use a law without it"
         )
-    faults.extend(_directions(problem, theta, problem.free & (sides == 0), dof, rss))
+    faults.extend(_directions(problem, theta, problem.free & (sides == 0), dof, rss, success))
     if dof < 0 and not problem.priors:
         faults.append("there are fewer rows than parameters")
     if faults:
@@ -123,7 +134,12 @@ _STATUS = {
 
 
 def _directions(
-    problem: Problem, theta: NDArray[np.float64], chosen: NDArray[np.bool_], dof: int, rss: float | None
+    problem: Problem,
+    theta: NDArray[np.float64],
+    chosen: NDArray[np.bool_],
+    dof: int,
+    rss: float | None,
+    success: bool,
 ) -> list[str]:
     names = [name for name, taken in zip(problem.names, chosen, strict=True) if taken]
     if not names:
@@ -143,13 +159,14 @@ def _directions(
     for value, direction in zip(values, directions, strict=True):
         if value > _FLAT * values[0]:
             continue
-        size = np.abs(direction)
-        order = [int(i) for i in np.argsort(-size, kind="stable") if size[i] > 0.1 * size.max()][:4]
-        involved = [names[i] for i in sorted(order)]
+        involved = _involved(names, direction)
         if not reported.intersection(involved):
             faults.append(_flat(problem, involved))
             reported.update(involved)
-    if not faults and dof > 0 and rss is not None and rss > 0.0:
+    if not faults and not success and values[-1] < _SLOW * values[0]:
+        words = _words(_involved(names, directions[-1]))
+        faults.append(f"the flattest direction, along which the solver crawled, mixes {words}")
+    if not faults and success and dof > 0 and rss is not None and rss > 0.0:
         inverse = directions / values[:, None]
         loose = (
             math.sqrt(rss / dof / step)
@@ -158,6 +175,13 @@ def _directions(
         )
         faults.extend(_loose(problem, theta, chosen, loose))
     return faults
+
+
+def _involved(names: list[str], direction: NDArray[np.float64]) -> list[str]:
+    """Parameters that make up most of a direction, at most four, in the order of the law."""
+    size = np.abs(direction)
+    order = [int(i) for i in np.argsort(-size, kind="stable") if size[i] > 0.1 * size.max()][:4]
+    return [names[i] for i in sorted(order)]
 
 
 def _flat(problem: Problem, involved: list[str]) -> str:

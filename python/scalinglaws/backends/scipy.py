@@ -41,8 +41,8 @@ def solve(
     problem : Problem
         The problem.
     starts : ndarray of float, shape (m, k)
-        Starts in natural units; entries of fixed parameters are ignored, entries outside a box are moved to
-        its edge.
+        Starts in natural units, inside their domains; entries of fixed parameters are ignored. A positive
+        parameter may start at 0, which stands for its smallest value.
     screen : int, optional
         Solve only the best of the starts.
     weights : ndarray of float, shape (m, n), optional
@@ -64,7 +64,7 @@ def solve(
     Raises
     ------
     ValueError
-        If shapes or options are wrong.
+        If shapes or options are wrong, a start lies outside its domain, or every parameter is fixed.
     """
     began = time.perf_counter()
     k = len(problem.names)
@@ -83,6 +83,9 @@ def solve(
             raise ValueError("screen compares starts of one problem; it does not combine with weights")
     if on_interrupt not in ("raise", "keep"):
         raise ValueError(f"on_interrupt must be 'raise' or 'keep', not {on_interrupt!r}")
+    if not problem.free.any():
+        raise ValueError("every parameter is fixed: there is nothing to fit")
+    _check_starts(problem, starts)
     m = len(starts) if weights is None else len(weights)
     theta = np.array(np.broadcast_to(starts, (m, k)))
     for j, name in enumerate(problem.names):
@@ -126,13 +129,15 @@ def solve(
     )
 
 
+def _check_starts(problem: Problem, starts: NDArray[np.float64]) -> None:
+    low, high = problem.bounds.T
+    outside = problem.free & ~(np.isfinite(starts) & (low <= starts) & (starts <= high))
+    for i, j in np.argwhere(outside)[:1]:
+        raise ValueError(f"start {i}: {problem.names[j]} = {starts[i, j]} lies outside its domain")
+
+
 def _solve_one(objective: Objective, start: NDArray[np.float64], max_iter: int) -> Local:
     u = objective.internal(start)
-    if not np.isfinite(start[objective.free]).all() or (start[objective.free][objective.is_log] <= 0.0).any():
-        return Local(objective.at(u), "non-finite start", 0, np.inf)
-    if objective.size == 0:
-        point = objective.at(u)
-        return Local(point, "converged" if np.isfinite(point.value) else "non-finite start", 0, 0.0)
     loss = objective.problem.loss
     if not loss.smooth:
         return solve_nonsmooth(objective, u, max_iter)
