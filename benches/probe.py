@@ -68,9 +68,9 @@ def _measure(method: str, rows: int, residual: str) -> dict[str, float]:
 
 
 def peak_memory(method: str, rows: int, residual: str) -> dict[str, float]:
-    """Measure peak memory above the input columns, in bytes: ``extra``; also ``inputs`` and ``seconds``."""
+    """Measure peak memory above the input columns in bytes, ``extra``; also ``inputs``, ``seconds``."""
     command = [sys.executable, "-m", "benches.probe", method, str(rows), residual]
-    # glibc keeps freed blocks for later; with a fixed threshold large arrays are returned, and counted, at once.
+    # glibc keeps freed blocks for later; with a fixed threshold large arrays are returned at once.
     environment = {**os.environ, "MALLOC_MMAP_THRESHOLD_": "65536"}
     done = subprocess.run(command, cwd=_ROOT, env=environment, check=True, capture_output=True, text=True)
     answer: dict[str, float] = json.loads(done.stdout)

@@ -195,8 +195,8 @@ def test_a_negative_input_under_a_logarithm_names_the_input_and_the_row():
     law = sl.Law("L ~ E + A * log(N)", params={"E": "real", "A": "real"})
     with pytest.raises(sl.DataError, match=r"N.*row 3"):
         sl.fit(law, table(N=changed(N, 3, -5.0)), starts={"E": 1.0, "A": 1.0})
-    with pytest.raises(sl.DataError, match=r"'params' \(N\).*row 3|N.*row 3"):
-        runs = {"params": changed(N, 3, -5.0), "L": L}
+    runs = {"params": changed(N, 3, -5.0), "L": L}
+    with pytest.raises(sl.DataError, match=r"'params' \(N\).*row 3"):
         sl.fit(law, runs, columns={"N": "params"}, starts={"E": 1.0, "A": 1.0})
 
 

@@ -102,7 +102,8 @@ def test_a_valid_fit_prints_its_summary_and_leaves_with_zero(table, runs):
 def test_options_reach_the_fit(table, runs, tmp_path):
     out = tmp_path / "fit.json"
     done = run(
-        "fit", table, "--law", "chinchilla", "--columns", NAMES, "--loss", "huber:0.01", "--residual", "linear",
+        "fit", table, "--law", "chinchilla", "--columns", NAMES, "--loss", "huber:0.01",
+        "--residual", "linear",
         "--fixed", "alpha=0.34", "--fixed", "beta=alpha", "--prior", "E=normal:1.7,0.1", "--starts", "64",
         "--screen", "8", "--seed", "3", "--threads", "1", "--max-iter", "500", "--json", out,
     )  # fmt: skip
@@ -151,8 +152,9 @@ def test_a_condition_is_never_python(table):
 
 def test_a_formula_of_ones_own_declares_its_parameters(table):
     done = run(
-        "fit", table, "--columns", NAMES, "--formula", "L ~ E + A / N**alpha + B / D**beta", "--residual", "log",
-        "--param", "alpha=positive:0.05..1.5", "--param", "beta=positive:0.05..1.5", "--param", "E=positive:0.1..5",
+        "fit", table, "--columns", NAMES, "--formula", "L ~ E + A / N**alpha + B / D**beta",
+        "--residual", "log", "--param", "alpha=positive:0.05..1.5", "--param", "beta=positive:0.05..1.5",
+        "--param", "E=positive:0.1..5",
     )  # fmt: skip
     assert done.exit_code == 0, done.stderr
     assert "positive parameters, started between 1e-3 and 1e6: A, B" in done.stderr
@@ -174,6 +176,7 @@ def test_an_invalid_fit_leaves_with_one_and_still_prints(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+CHINCHILLA = ["fit", "{table}", "--law", "chinchilla", "--columns", NAMES]
 BAD = {
     "no file": (["fit", "nowhere.csv", "--law", "chinchilla"], "nowhere.csv: No such file"),
     "unknown law": (["fit", "{table}", "--law", "chinchila"], "Did you mean 'chinchilla'?"),
@@ -182,22 +185,22 @@ BAD = {
     "missing column": (["fit", "{table}", "--law", "chinchilla"], "Is it 'loss'?"),
     "columns": (["fit", "{table}", "--law", "chinchilla", "--columns", "N:params"], "--columns is a list"),
     "loss": (
-        ["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--loss", "hubber:1"],
+        [*CHINCHILLA, "--loss", "hubber:1"],
         "unknown loss",
     ),
     "residual": (
-        ["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--residual", "ln"],
+        [*CHINCHILLA, "--residual", "ln"],
         "'linear' or 'log'",
     ),
     "starts": (
-        ["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--starts", "many"],
+        [*CHINCHILLA, "--starts", "many"],
         "or 'paper'",
     ),
-    "fixed": (["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--fixed", "gamma=1"], "'gamma'"),
+    "fixed": ([*CHINCHILLA, "--fixed", "gamma=1"], "'gamma'"),
     "param": (["fit", "{table}", "--law", "chinchilla", "--param", "E=real"], "--param declares"),
     "formula": (["fit", "{table}", "--formula", "loss ~ E + (A"], "^"),
     "backend": (
-        ["fit", "{table}", "--law", "chinchilla", "--columns", NAMES, "--backend", "c"],
+        [*CHINCHILLA, "--backend", "c"],
         "'rust' or 'scipy'",
     ),
     "folder": (["fit", "{table}", "--law", "chinchilla", "--json", "/nowhere/x.json"], "there is no folder"),
@@ -318,7 +321,7 @@ def test_options_are_read():
     ],
 )
 def test_options_that_cannot_be_read_say_their_form(read, text):
-    with pytest.raises(ValueError, match="--|domain"):
+    with pytest.raises(ValueError, match=r"--|domain"):
         read(text)
 
 

@@ -114,25 +114,25 @@ def test_missing_integers_are_missing_too(kind):
 
 def test_masked_values_are_missing():
     masked = np.ma.array(COLUMNS["N"], mask=[0, 1, 0, 0])
-    with pytest.raises(sl.DataError, match="column 'N' has missing values .* in row 1"):
+    with pytest.raises(sl.DataError, match=r"column 'N' has missing values .* in row 1"):
         read_runs(LAW, {"N": masked, "L": COLUMNS["L"]})
 
 
 def test_pandas_na_in_an_object_column_is_missing():
     frame = pd.DataFrame({"N": pd.Series([1, pd.NA, 3], dtype=object), "L": [1.0, 2.0, 3.0]})
-    with pytest.raises(sl.DataError, match="missing values .* in row 1"):
+    with pytest.raises(sl.DataError, match=r"missing values .* in row 1"):
         read_runs(LAW, frame)
 
 
 @pytest.mark.parametrize("kind", ["lists", "pandas", "polars", "pyarrow"])
 def test_nan_in_a_float_column_is_missing(kind):
-    with pytest.raises(sl.DataError, match="missing values .* in row 3"):
+    with pytest.raises(sl.DataError, match=r"missing values .* in row 3"):
         read_runs(LAW, FRAMES[kind]({"N": COLUMNS["N"], "L": [4.0, 3.0, 2.5, float("nan")]}))
 
 
 @pytest.mark.parametrize("kind", ["lists", "pandas", "polars", "pyarrow"])
 def test_missing_categories_are_an_error(kind):
-    with pytest.raises(sl.DataError, match="column 'lang' has missing values .* in row 1"):
+    with pytest.raises(sl.DataError, match=r"column 'lang' has missing values .* in row 1"):
         read_runs(GROUPED, FRAMES[kind]({"N": [1.0, 2.0], "L": [1.0, 2.0], "lang": ["en", None]}))
 
 
@@ -161,7 +161,7 @@ def test_a_lazy_table_must_be_collected_first():
 
 @pytest.mark.parametrize("table", [3, "runs.csv", [1, 2, 3], None, np.ones((3, 2))])
 def test_what_is_not_a_table_is_a_type_error(table):
-    with pytest.raises(TypeError, match="table|DataFrame|column names"):
+    with pytest.raises(TypeError, match=r"table|DataFrame|column names"):
         read_runs(LAW, table)
 
 

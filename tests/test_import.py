@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
 HEAVY = ("scipy", "matplotlib", "typer", "rich", "pandas", "polars", "pyarrow", "narwhals")
 
 
-def python(code):
+def python(code, **environment):
     return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=True
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        env={**os.environ, **environment},
     ).stdout.split()
 
 
@@ -23,8 +29,8 @@ def test_a_fit_of_arrays_needs_no_scipy_and_no_data_frames():
     code = """
 import sys, numpy as np, scalinglaws as sl
 x = np.geomspace(1, 1e6, 12)
-fit = sl.fit("power_law", {"x": x, "y": 3 * x**-0.2 * (1 + 0.01 * np.cos(x))}, starts={"A": 1.0, "alpha": 0.1})
-fit.summary()
+runs = {"x": x, "y": 3 * x**-0.2 * (1 + 0.01 * np.cos(x))}
+sl.fit("power_law", runs, starts={"A": 1.0, "alpha": 0.1}).summary()
 print(*sorted({n.partition('.')[0] for n in sys.modules}))
 """
     loaded = python(code)
@@ -43,15 +49,16 @@ print(threading.active_count(), before == after)
     assert python(code) == ["1", "True"]
 
 
-def test_the_import_takes_little_longer_than_numpy():
+def test_the_import_takes_little_longer_than_numpy(tmp_path):
     code = """
 import numpy, time
 began = time.perf_counter()
 import scalinglaws
 print(time.perf_counter() - began)
 """
-    # The best of several tries: a busy machine must not fail a test of the package.
-    assert min(float(python(code)[0]) for _ in range(5)) < 0.15
+    # An installed package has its byte code; the best of several tries, because a machine may be busy.
+    cached = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    assert min(float(python(code, **cached)[0]) for _ in range(6)) < 0.15
 
 
 def test_every_public_name_exists():

@@ -213,7 +213,7 @@ def test_a_wrong_domain_names_the_parameter(domain, message):
 def test_parameters_are_needed_and_must_occur():
     with pytest.raises(ValueError, match="at least one"):
         sl.Law("L ~ 1 / N", params={})
-    with pytest.raises(sl.FormulaError, match="'B'|\"B\""):
+    with pytest.raises(sl.FormulaError, match=r"'B'|\"B\""):
         sl.Law("L ~ A / N", params={"A": "real", "B": "real"})
 
 

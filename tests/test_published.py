@@ -50,7 +50,7 @@ def test_least_absolute_deviations_are_the_published_chinchilla_replication(runs
 
 
 def test_chinchilla_errors_are_of_the_size_of_the_published_bootstrap(runs):
-    """4,000 resamples of the authors, who fitted absolute deviations: 0.0257 in E, 0.0154 and 0.0206 in the exponents."""
+    """4,000 resamples of the authors, who in effect fitted absolute deviations."""
     errors = sl.fit("chinchilla", runs, loss=sl.absolute()).stderr("sandwich")
     for name, published in {"A": 124.52, "E": 0.0257, "alpha": 0.0154, "beta": 0.0206}.items():
         assert 0.6 < errors[name] / published < 1.6, name
@@ -160,7 +160,7 @@ BROKEN = {"a": 0.41388, "b": 2.27727, "c0": 0.05508, "c1": 5.6629, "d1": 612.58,
 
 
 def test_broken_law_by_the_authors_recipe(read_table):
-    """Least squares of log(y + 1) on 14 rows, as in the authors' code; rms of log y 0.000598, then 0.01092."""
+    """Least squares of log(y + 1) on 14 rows, as in the authors' code; rms 0.000598, then 0.01092."""
     rows, later = (read_table("bnsl_addition.csv", split=split) for split in ("fit", "extrapolate"))
     law = sl.laws.broken_power_law
     right = law.formula.partition("~")[2]

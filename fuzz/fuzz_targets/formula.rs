@@ -1,8 +1,10 @@
-//! Any text is either a formula whose printed form is the same formula, or an error that can be shown.
+//! Any text is either a formula whose printed form is the same formula and which compiles, or an error that can be
+//! shown.
 #![no_main]
 
 use libfuzzer_sys::{Corpus, fuzz_target};
 use scalinglaws_core::formula::{Expr, Formula, MAX_DEPTH, MAX_NODES};
+use scalinglaws_core::{Law, Param, ParamKind, Quantity};
 use std::collections::BTreeMap;
 
 fuzz_target!(|data: &[u8]| -> Corpus {
@@ -10,7 +12,10 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         return Corpus::Reject;
     };
     match Formula::parse(text) {
-        Ok(formula) => accepted(text, &formula),
+        Ok(formula) => {
+            accepted(text, &formula);
+            compiled(text, &formula);
+        }
         Err(error) => {
             let span = error.span();
             assert!(
@@ -62,6 +67,40 @@ fn accepted(text: &str, formula: &Formula) {
         &formula.substitute(&identity).expect("names for themselves"),
         formula
     );
+}
+
+/// Compiles the formula with few or half of its names as parameters and evaluates everything on one row.
+fn compiled(text: &str, formula: &Formula) {
+    let names: Vec<String> = formula.names().into_iter().map(str::to_owned).collect();
+    let grouped: Vec<String> = formula.groups().into_iter().map(|(name, _)| name.to_owned()).collect();
+    let kinds = [ParamKind::Positive, ParamKind::Real, ParamKind::Box(0.5, 2.0)];
+    for half in [false, true] {
+        // Grouped names must be parameters.
+        let is_param = |i: usize| grouped.contains(&names[i]) || (half && i % 2 == 1);
+        let chosen = (0..names.len()).filter(|&i| is_param(i));
+        let params: Vec<Param> = chosen.map(|i| Param::new(&names[i], kinds[i % 3])).collect();
+        let law = match Law::new(text, params) {
+            Ok(law) => law,
+            Err(error) => {
+                assert!(error.to_string().contains("limit") || error.message().contains("too large"), "{error}");
+                continue;
+            }
+        };
+        let columns: Vec<[f64; 1]> = (0..names.len()).map(|i| [0.25 + (i * 7 % 11) as f64 / 4.0]).collect();
+        let columns: Vec<&[f64]> = columns.iter().map(<[f64; 1]>::as_slice).collect();
+        let few: Vec<String> = names.iter().take(6).cloned().collect();
+        let count = few.len();
+        for (quantity, width) in [
+            (Quantity::Value, 1),
+            (Quantity::Gradient(few.clone()), count),
+            (Quantity::Hessian(few.clone()), count * count),
+        ] {
+            match law.evaluate(&quantity, &columns) {
+                Ok(values) => assert_eq!(values.len(), width),
+                Err(error) => assert!(error.to_string().contains("exceed"), "{error}"),
+            }
+        }
+    }
 }
 
 /// Nodes on the longest path, without recursion.

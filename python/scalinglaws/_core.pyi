@@ -1,7 +1,7 @@
 """Typed face of the compiled extension: formulas, kernels, objective and solver.
 
 Everything here works on one-dimensional, C-contiguous ``float64`` arrays in natural units.
-The public classes of the package check and convert what users hand in; nothing else should import this module.
+The public classes of the package check and convert what users hand in; nothing else should import this.
 """
 
 from collections.abc import Callable, Sequence

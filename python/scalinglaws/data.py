@@ -208,8 +208,7 @@ def data_hash(target: NDArray[np.float64], *columns: NDArray[Any]) -> str:
     for column in (target, *columns):
         data = np.ascontiguousarray(column)
         digest.update(f"{data.dtype.str}{data.shape}".encode())
-        if data.size:
-            digest.update(memoryview(data).cast("B"))
+        digest.update(data.tobytes())
     return digest.hexdigest()
 
 

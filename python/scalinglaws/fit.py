@@ -148,11 +148,12 @@ def fit(
             progress=progress,
             on_interrupt=on_interrupt,
         )
-    except (DataError, FormulaError):
+    except FormulaError:
         raise
     except ValueError as error:
         # Options are checked above: what is left is data that the formula cannot take, found by the solver.
-        raise DataError(_in_table_names(str(error), columns)) from None
+        message = _in_table_names(str(error), columns)
+        raise DataError(message, getattr(error, "column", None), getattr(error, "rows", ())) from None
     result = _result(binding, problem, points, solutions, backend, columns)
     if not result.valid:
         warnings.warn(f"the fit is not valid: {result.message}", FitWarning, stacklevel=2)
@@ -291,8 +292,10 @@ def _result(
     nobs = int((problem.weights > 0.0).sum())
     dof = nobs - int(problem.free.sum())
     objective = float(solutions.objective[best])
-    verdict = judge(problem, theta, status[best], dof, _rss(problem, theta, objective))
+    verdict = judge(problem, theta, status[best], dof)
     valid, message = verdict.valid, verdict.message
+    if "cancelled" in status:
+        message = f"{message}; interrupted when {solved} of {len(status)} starts were solved"
     outside = _outside(binding, problem, theta)
     if outside:
         message = outside if valid else f"{message}; {outside}"
@@ -316,16 +319,6 @@ def _result(
         _binding=binding,
         _theta=theta,
     )
-
-
-def _rss(problem: Problem, theta: NDArray[np.float64], objective: float) -> float:
-    """Return the weighted sum of squared residuals, without a pass over the rows where the objective says it."""
-    if problem.loss == squared() and not problem.priors:
-        return 2.0 * objective
-    with np.errstate(all="ignore"):
-        r = residuals(problem, theta)[1]
-        r *= r
-        return float(problem.weights @ r)
 
 
 def _representative(basin: tuple[int, int, Sequence[int]], solutions: Solutions) -> int:

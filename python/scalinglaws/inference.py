@@ -64,17 +64,21 @@ class Rows:
         Row weights.
     jacobian : ndarray, shape (b, p)
         dT(f)/dtheta by the chosen parameters.
-    curvature : ndarray, shape (b, q, q) or None
-        Second derivatives of T(f) by the *declared* parameters, where asked for.
-    where : ndarray of int, shape (b, q)
-        Position among the chosen parameters of each declared one on each row, -1 where it is not chosen.
+    slope : ndarray, shape (b,)
+        T'(f): 1/f for log residuals, else 1.
+    second : ndarray, shape (b, q, q) or None
+        Second derivatives of f, not of T(f), by the q declared parameters that were chosen, where asked for.
+    where : ndarray of int, shape (b, q) or None
+        Position among the chosen parameters of each declared one on each row, -1 where it is not chosen; None
+        where no parameter is grouped and positions equal columns.
     """
 
     residual: NDArray[np.float64]
     weight: NDArray[np.float64]
     jacobian: NDArray[np.float64]
-    curvature: NDArray[np.float64] | None
-    where: NDArray[np.intp]
+    slope: NDArray[np.float64]
+    second: NDArray[np.float64] | None
+    where: NDArray[np.intp] | None
 
 
 def evaluate(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -143,44 +147,45 @@ def rows(
     order = np.full(chosen.size, -1, dtype=np.intp)
     order[chosen] = np.arange(int(chosen.sum()))
     wanted = [name for name, where in problem.slots if chosen[where].any()]
+    grouped = {name: order[problem.positions(name)] for name in wanted if name in law.groups}
+    starts = {name: order[where.start] for name, where in problem.slots}
     size = max(len(wanted) ** 2 if curvature else len(wanted), int(chosen.sum()), 1)
     block = max(1, _BLOCK // size)
     values = problem.row_values(theta)
     index = np.arange(0, problem.n, step)
-    places = {name: order[problem.positions(name)] for name in wanted if name in law.groups}
-    starts = {name: order[where.start] for name, where in problem.slots}
     for first in range(0, index.size, block):
         take = index[first : first + block]
         take = take[problem.weights[take] > 0.0]
         if not take.size:
             continue
-        columns = [np.ascontiguousarray(problem.inputs[name][take]) for name in law.inputs]
-        columns += [np.ascontiguousarray(v[take]) if v.size == problem.n else v for v in values.values()]
+        columns = [problem.inputs[name][take] for name in law.inputs]
+        columns += [v[take] if v.size == problem.n else v for v in values.values()]
         fitted = _spread(core.value(columns), take.size)
         gradient = _spread(core.gradient(columns, wanted), take.size)
         second = _spread(core.hessian(columns, wanted), take.size) if curvature else None
         target = problem.target[take]
         if problem.residual == "log":
-            residual = np.log(target) - np.log(fitted)
-            gradient = gradient / fitted[:, None]
-            if second is not None:
-                second = second / fitted[:, None, None] - gradient[:, :, None] * gradient[:, None, :]
+            residual, slope = np.log(target) - np.log(fitted), 1.0 / fitted
+            gradient = gradient * slope[:, None]
         else:
-            residual = target - fitted
+            residual, slope = target - fitted, np.ones(take.size)
+        if not grouped:
+            yield Rows(residual, problem.weights[take], gradient, slope, second, None)
+            continue
         where = np.empty((take.size, len(wanted)), dtype=np.intp)
         for column, name in enumerate(wanted):
-            where[:, column] = places[name][take] if name in places else starts[name]
+            where[:, column] = grouped[name][take] if name in grouped else starts[name]
         jacobian = np.zeros((take.size, int(chosen.sum())))
         line = np.arange(take.size)
         for column in range(len(wanted)):
             seen = where[:, column] >= 0
             jacobian[line[seen], where[seen, column]] = gradient[seen, column]
-        yield Rows(residual, problem.weights[take], jacobian, second, where)
+        yield Rows(residual, problem.weights[take], jacobian, slope, second, where)
 
 
 def triangle(
     problem: Problem, theta: NDArray[np.float64], chosen: NDArray[np.bool_], *, step: int = 1
-) -> NDArray[np.float64]:
+) -> tuple[NDArray[np.float64], float]:
     """Return the triangular factor R of the weighted Jacobian, so that R'R = J'WJ plus the priors' curvature.
 
     Parameters
@@ -196,19 +201,22 @@ def triangle(
 
     Returns
     -------
-    ndarray of float, shape (p, p)
+    factor : ndarray of float, shape (p, p)
         Upper triangular. Each column is accurate relative to its own length.
+    rss : float
+        Weighted sum of squared residuals of the same rows.
     """
     p = int(chosen.sum())
-    factor = np.zeros((p, p))
+    factor, rss = np.zeros((p, p)), 0.0
     for block in rows(problem, theta, chosen, step=step):
         weight = _effective(problem.loss, block)
+        rss += float(weight @ block.residual**2)
         stacked = np.concatenate([factor, np.sqrt(weight)[:, None] * block.jacobian])
         factor = _square(np.asarray(np.linalg.qr(stacked, mode="r")), p)
     if problem.priors:
         extra = np.diag(_prior_slopes(problem, theta)[chosen])
         factor = _square(np.asarray(np.linalg.qr(np.concatenate([factor, extra]), mode="r")), p)
-    return factor
+    return factor, rss
 
 
 def singular_directions(
@@ -266,7 +274,7 @@ def covariance(
         of the residuals at zero takes its place).
     """
     p = int(chosen.sum())
-    factor = triangle(problem, theta, chosen)
+    factor, rss = triangle(problem, theta, chosen)
     if not np.isfinite(factor).all():
         return np.full((p, p), np.nan), "exact"
     lengths, values, directions = singular_directions(factor)
@@ -276,7 +284,7 @@ def covariance(
     scale = 1.0 / np.where(lengths > 0.0, lengths, 1.0)
     if kind == "classical":
         half = (directions[~null] / values[~null, None]) * scale
-        cov = _noise(problem, theta, dof) * (half.T @ half)
+        cov = (rss / dof if dof > 0 else math.nan) * (half.T @ half)
         form = "exact"
     else:
         cov, form = _robust(problem, theta, chosen, dof, kind, scale, lost)
@@ -298,6 +306,7 @@ def _robust(
     full, gauss, meat = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
     width = None if smooth else _bandwidth(problem, theta)
     psi2 = curved = total = 0.0
+    outer = scale[:, None] * scale[None, :]
     for block in rows(problem, theta, chosen, curvature=smooth):
         psi = problem.loss.psi(block.residual)
         bend = (
@@ -308,8 +317,11 @@ def _robust(
         scaled = block.jacobian * scale
         gauss += scaled.T @ ((block.weight * bend)[:, None] * scaled)
         meat += scaled.T @ (((block.weight * psi) ** 2)[:, None] * scaled)
-        if block.curvature is not None:
-            full -= _scatter(block, block.weight * psi, p)
+        if block.second is not None:
+            pull = block.weight * psi
+            full -= _scatter(block.second, block.where, pull * block.slope, p) * outer
+            if problem.residual == "log":
+                full += scaled.T @ (pull[:, None] * scaled)
         psi2 += float(block.weight @ psi**2)
         curved += float(block.weight @ bend)
         total += float(block.weight.sum())
@@ -317,7 +329,7 @@ def _robust(
     gauss[np.diag_indices(p)] += prior
     keep = ~lost
     form = "exact" if smooth else "kernel"
-    hessian = gauss + full * scale[:, None] * scale[None, :] if smooth else gauss
+    hessian = gauss + full
     inverse = _inverse(hessian, keep)
     if inverse is None and smooth:
         form, inverse = "gauss-newton", _inverse(gauss, keep)
@@ -328,19 +340,22 @@ def _robust(
     else:
         kappa = math.nan if dof <= 0 or curved <= 0.0 else (psi2 / dof) / (curved / total)
         core = kappa * inverse
-    return core * scale[:, None] * scale[None, :], form
+    return core * outer, form
 
 
-def _scatter(block: Rows, factor: NDArray[np.float64], p: int) -> NDArray[np.float64]:
+def _scatter(
+    second: NDArray[np.float64], where: NDArray[np.intp] | None, factor: NDArray[np.float64], p: int
+) -> NDArray[np.float64]:
     """Sum of factor times the second derivatives, sent from declared to chosen parameters."""
-    assert block.curvature is not None
+    if where is None:
+        return (factor @ second.reshape(len(factor), -1)).reshape(p, p)
     out = np.zeros(p * p)
-    q = block.where.shape[1]
+    q = where.shape[1]
     for a in range(q):
         for b in range(q):
-            i, j = block.where[:, a], block.where[:, b]
+            i, j = where[:, a], where[:, b]
             seen = (i >= 0) & (j >= 0)
-            values = (factor * block.curvature[:, a, b])[seen]
+            values = (factor * second[:, a, b])[seen]
             out += np.bincount(i[seen] * p + j[seen], weights=values, minlength=p * p)
     return out.reshape(p, p)
 
@@ -357,16 +372,6 @@ def _inverse(matrix: NDArray[np.float64], keep: NDArray[np.bool_]) -> NDArray[np
         return None
     out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T
     return out
-
-
-def _noise(problem: Problem, theta: NDArray[np.float64], dof: int) -> float:
-    if dof <= 0:
-        return math.nan
-    _, r = residuals(problem, theta)
-    weight = problem.weights * (
-        1.0 if problem.loss.above == 1.0 else np.where(r > 0.0, problem.loss.above, 1.0)
-    )
-    return float(weight @ r**2) / dof
 
 
 def _effective(loss: Loss, block: Rows) -> NDArray[np.float64]:

@@ -213,6 +213,11 @@ class Fit:
             In the order of `names`, natural units. Rows of fixed parameters are zero, and so are those of
             parameters at a bound: the rest is the covariance given that the bound holds. Rows of parameters
             that the runs do not determine are NaN.
+
+        Notes
+        -----
+        The Hessian of a Huber loss with a delta far below the noise rests on the few rows within delta;
+        refits of resampled rows (`refit`) are the better measure then.
         """
         kind = self._kind(kind)
         key = f"cov_{kind}"

@@ -28,7 +28,7 @@ _LOOSE = 30.0
 # A parameter without a bound that is this many times farther out than any start has run away.
 _FAR = 1e4
 # More rows than this are sampled first: rows that already determine everything need no company.
-_SAMPLE = 1 << 16
+_SAMPLE = 1 << 14
 
 _SUCCESS = ("converged", "bound")
 
@@ -57,7 +57,6 @@ def at_bounds(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.int_]:
     low, high = problem.bounds.T
     with np.errstate(invalid="ignore"):
         width = np.where(np.isfinite(high - low), high - low, np.maximum(1.0, np.abs(theta)))
-    with np.errstate(invalid="ignore"):
         lower = (theta - low) <= 1e-10 * width
         upper = (high - theta) <= 1e-10 * width
     # The domain of positive parameters is open, but the solver gives 0 for what is too small for a number.
@@ -67,9 +66,7 @@ def at_bounds(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.int_]:
     return np.where(problem.free, side, 0)
 
 
-def judge(
-    problem: Problem, theta: NDArray[np.float64], status: str, dof: int, rss: float | None = None
-) -> Verdict:
+def judge(problem: Problem, theta: NDArray[np.float64], status: str, dof: int) -> Verdict:
     """Decide whether a local fit may be used.
 
     Parameters
@@ -82,8 +79,6 @@ def judge(
         Its status.
     dof : int
         Residual degrees of freedom.
-    rss : float, optional
-        Weighted sum of squared residuals; not looked at where it is not known.
 
     Returns
     -------
@@ -107,7 +102,7 @@ def judge(
             f"{name} ended on its {side} bound {theta[index]:g}: widen the domain, fix it there "
             f"(fixed={{{name!r}: {theta[index]:g}}}), or use a law without it"
         )
-    faults.extend(_directions(problem, theta, problem.free & (sides == 0), dof, rss, success))
+    faults.extend(_directions(problem, theta, problem.free & (sides == 0), dof, success))
     if dof < 0 and not problem.priors:
         faults.append("there are fewer rows than parameters")
     if faults:
@@ -138,7 +133,6 @@ def _directions(
     theta: NDArray[np.float64],
     chosen: NDArray[np.bool_],
     dof: int,
-    rss: float | None,
     success: bool,
 ) -> list[str]:
     names = [name for name, taken in zip(problem.names, chosen, strict=True) if taken]
@@ -146,12 +140,13 @@ def _directions(
         return []
     step = max(1, problem.n // _SAMPLE)
     with np.errstate(all="ignore"):
-        factor = triangle(problem, theta, chosen, step=step)
+        factor, rss = triangle(problem, theta, chosen, step=step)
         if not np.isfinite(factor).all():
             return ["the law has no finite derivatives at the solution: look at the inputs and the domains"]
         lengths, values, directions = singular_directions(factor)
         if step > 1 and not bool(np.all(values > _FLAT * values[0])):
-            step, factor = 1, triangle(problem, theta, chosen)
+            step = 1
+            factor, rss = triangle(problem, theta, chosen)
             lengths, values, directions = singular_directions(factor)
     # The far ones come first: a parameter that has run away drags others into flat directions.
     faults, named = _runaways(problem, theta, chosen, math.sqrt(step) * lengths)
@@ -166,14 +161,11 @@ def _directions(
     if not faults and not success and values[-1] < _SLOW * values[0]:
         words = _words(_involved(names, directions[-1]))
         faults.append(f"the flattest direction, along which the solver crawled, mixes {words}")
-    if not faults and success and dof > 0 and rss is not None and rss > 0.0:
-        inverse = directions / values[:, None]
-        loose = (
-            math.sqrt(rss / dof / step)
-            * np.sqrt((inverse**2).sum(axis=0))
-            / np.where(lengths > 0, lengths, 1.0)
-        )
-        faults.extend(_loose(problem, theta, chosen, loose))
+    if not faults and success and dof > 0 and rss > 0.0:
+        # Rows left out by the sample would add to the noise and to the information in proportion.
+        reach = np.sqrt(((directions / values[:, None]) ** 2).sum(axis=0))
+        stderr = math.sqrt(rss / dof) * reach / np.where(lengths > 0.0, lengths, 1.0)
+        faults.extend(_loose(problem, theta, chosen, stderr))
     return faults
 
 

@@ -2,11 +2,11 @@
 
 use crate::error::Error;
 use crate::formula::{Expr, Formula, FormulaError, Span};
-use crate::graph::{Derivatives, Graph, Id, Leaves, LogUse, ParamKind, build, log_uses};
+use crate::graph::{Derivatives, Graph, Id, Leaves, LogUse, Node, ParamKind, build, for_each_child, log_uses};
 use crate::math::Isa;
 use crate::objective::DataLeaves;
 use crate::program::{BLOCK, Bases, Block, Place, ScalarProgram, Tape, lower, run_tape};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex};
 
 /// A parameter as declared: name and domain.
@@ -24,6 +24,17 @@ impl Param {
         Self { name: name.into(), kind }
     }
 }
+
+/// Most parameters that a formula may declare; one with a value per category counts once.
+pub const MAX_PARAMS: usize = 500;
+
+/// Most operations that a formula and its derivatives may consist of together. Second derivatives grow with the
+/// square of the number of parameters that one term combines; ordinary laws need a few hundred operations.
+pub const MAX_OPERATIONS: usize = 200_000;
+
+/// Operations that second derivatives add at most, about, for one operation and one pair of parameters. Formulas for
+/// which this estimate stays below the limit are not tried out.
+const OPERATIONS_PER_PAIR: usize = 8;
 
 /// What [`Law::evaluate`] computes per row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -60,7 +71,8 @@ impl Law {
     /// Compiles a formula. Names declared in `params` are parameters, all others are input columns.
     ///
     /// # Errors
-    /// When the formula does not parse, or a declared parameter does not appear in it, or is declared twice.
+    /// When the formula does not parse, or a declared parameter does not appear in it, or is declared twice, or when
+    /// the formula has more than [`MAX_PARAMS`] parameters or needs more than [`MAX_OPERATIONS`].
     ///
     /// # Examples
     /// ```
@@ -79,27 +91,31 @@ impl Law {
     pub fn new(text: &str, params: Vec<Param>) -> Result<Self, FormulaError> {
         let formula = Formula::parse(text)?;
         let fail = |message: String| FormulaError::new(message, text, Span { start: 0, end: text.len() });
+        if params.len() > MAX_PARAMS {
+            return Err(fail(format!("{} parameters are declared, more than the limit of {MAX_PARAMS}", params.len())));
+        }
         let names: Vec<String> = formula.names().into_iter().map(str::to_owned).collect();
+        let known: HashSet<&str> = names.iter().map(String::as_str).collect();
+        let mut declared: HashSet<&str> = HashSet::new();
         let grouped: BTreeMap<String, String> =
             formula.groups().into_iter().map(|(name, column)| (name.to_owned(), column.to_owned())).collect();
-        for (i, param) in params.iter().enumerate() {
-            if params[..i].iter().any(|p| p.name == param.name) {
+        for param in &params {
+            if !declared.insert(&param.name) {
                 return Err(fail(format!("parameter {:?} is declared twice", param.name)));
             }
-            if !names.contains(&param.name) {
+            if !known.contains(param.name.as_str()) {
                 return Err(fail(format!("parameter {:?} does not appear in the formula", param.name)));
             }
-            if let ParamKind::Box(lo, hi) = param.kind {
-                if lo.is_nan() || hi.is_nan() || lo >= hi {
-                    return Err(fail(format!("the domain of parameter {:?} is empty: ({lo}, {hi})", param.name)));
-                }
+            if let ParamKind::Box(lo, hi) = param.kind
+                && (lo.is_nan() || hi.is_nan() || lo >= hi)
+            {
+                return Err(fail(format!("the domain of parameter {:?} is empty: ({lo}, {hi})", param.name)));
             }
         }
-        let is_param = |name: &str| params.iter().any(|p| p.name == name);
-        if let Some(name) = grouped.keys().find(|name| !is_param(name)) {
+        if let Some(name) = grouped.keys().find(|name| !declared.contains(name.as_str())) {
             return Err(fail(format!("{name}[{}] is not declared as a parameter", grouped[name])));
         }
-        let inputs: Vec<String> = names.iter().filter(|n| !is_param(n)).cloned().collect();
+        let inputs: Vec<String> = names.iter().filter(|n| !declared.contains(n.as_str())).cloned().collect();
         let mut group_columns: Vec<String> = Vec::new();
         let groups = params
             .iter()
@@ -112,9 +128,26 @@ impl Law {
                 })
             })
             .collect();
-        let mut uses = HashMap::new();
-        log_uses(&formula.root, &mut uses);
-        Ok(Self { formula, params, inputs, groups, group_columns, uses, evaluators: Mutex::default() })
+        let uses = log_uses(&formula.root);
+        let law = Self { formula, params, inputs, groups, group_columns, uses, evaluators: Mutex::default() };
+        if !law.is_differentiable_in_budget() {
+            let message =
+                format!("the formula is too large: with its derivatives it exceeds {MAX_OPERATIONS} operations");
+            return Err(FormulaError::new(message, text, Span { start: 0, end: text.len() }));
+        }
+        Ok(law)
+    }
+
+    /// Whether all second derivatives fit into [`MAX_OPERATIONS`].
+    fn is_differentiable_in_budget(&self) -> bool {
+        let (mut g, root) = self.graph();
+        if g.len() + OPERATIONS_PER_PAIR * pairs(&g, root, self.params.len()) <= MAX_OPERATIONS {
+            return true;
+        }
+        let leaves: Vec<Id> = (0..self.params.len() as u32).map(|slot| g.param(slot)).collect();
+        let logarithm = g.to_log(root);
+        let mut d = Derivatives::default();
+        [root, logarithm].into_iter().all(|root| second_derivatives(&mut g, &mut d, root, &leaves).is_some())
     }
 
     /// The formula.
@@ -166,7 +199,8 @@ impl Law {
             self.params.iter().map(|p| p.kind.is_positive()).collect(),
             self.inputs.iter().map(|name| self.uses.contains_key(name)).collect(),
         );
-        let leaves = Leaves { inputs: numbered(self.inputs.iter()), params: numbered(self.params.iter().map(|p| &p.name)) };
+        let leaves =
+            Leaves { inputs: numbered(self.inputs.iter()), params: numbered(self.params.iter().map(|p| &p.name)) };
         let root = build(&mut g, &leaves, &self.formula.root);
         (g, root)
     }
@@ -192,31 +226,27 @@ impl Law {
             return Ok(found.clone());
         }
         let (mut g, root, columns) = self.column_graph();
+        let leaf = |g: &mut Graph, name: &String| match columns.get(name) {
+            Some(&column) => Ok(g.input(column)),
+            None => Err(Error::UnknownName(name.clone())),
+        };
+        let zero = g.constant(0.0);
         let outputs = match quantity {
             Quantity::Value => vec![root],
-            Quantity::Gradient(wrt) | Quantity::Hessian(wrt) => {
-                let mut leaves = Vec::new();
-                for name in wrt {
-                    let column = columns.get(name).ok_or_else(|| Error::UnknownName(name.clone()))?;
-                    leaves.push(g.input(*column));
-                }
+            Quantity::Gradient(wrt) => {
                 let mut d = Derivatives::default();
-                let zero = g.constant(0.0);
-                let first: Vec<Id> =
-                    leaves.iter().map(|&leaf| d.derive(&mut g, root, leaf).unwrap_or(zero)).collect();
-                if let Quantity::Gradient(_) = quantity {
-                    first
-                } else {
-                    let mut second = vec![zero; leaves.len() * leaves.len()];
-                    for j in 0..leaves.len() {
-                        for k in j..leaves.len() {
-                            let entry = d.derive(&mut g, first[j], leaves[k]).unwrap_or(zero);
-                            second[j * leaves.len() + k] = entry;
-                            second[k * leaves.len() + j] = entry;
-                        }
-                    }
-                    second
-                }
+                let leaves: Vec<Id> = wrt.iter().map(|name| leaf(&mut g, name)).collect::<Result<_, _>>()?;
+                leaves.iter().map(|&leaf| d.derive(&mut g, root, leaf).unwrap_or(zero)).collect()
+            }
+            Quantity::Hessian(wrt) => {
+                let mut d = Derivatives::default();
+                let leaves: Vec<Id> = wrt.iter().map(|name| leaf(&mut g, name)).collect::<Result<_, _>>()?;
+                second_derivatives(&mut g, &mut d, root, &leaves).ok_or_else(|| {
+                    Error::Option(format!(
+                        "the second derivatives by {} names exceed {MAX_OPERATIONS} operations: ask for fewer at a time",
+                        wrt.len()
+                    ))
+                })?
             }
         };
         let (mut inputs, mut scalars) = (Vec::new(), ScalarProgram::default());
@@ -234,8 +264,20 @@ impl Law {
     /// inputs, then the parameters (grouped ones gathered), each of the common length or of length one.
     ///
     /// # Errors
-    /// When a name to differentiate by is unknown or the columns disagree in number or length.
+    /// When a name to differentiate by is unknown, the columns disagree in number or length, or second derivatives by
+    /// inputs exceed [`MAX_OPERATIONS`].
     pub fn evaluate(&self, quantity: &Quantity, columns: &[&[f64]]) -> Result<Vec<f64>, Error> {
+        self.evaluate_with(Isa::detect(), quantity, columns)
+    }
+
+    /// The same with the kernels of an instruction set of the caller's choice, to compare them.
+    ///
+    /// # Errors
+    /// As [`Law::evaluate`], and when this processor lacks the instruction set.
+    pub fn evaluate_with(&self, isa: Isa, quantity: &Quantity, columns: &[&[f64]]) -> Result<Vec<f64>, Error> {
+        if !isa.is_available() {
+            return Err(Error::Option(format!("this processor does not have {}", isa.name())));
+        }
         let expected = self.inputs.len() + self.params.len();
         if columns.len() != expected {
             return Err(Error::Columns { expected, found: columns.len() });
@@ -247,7 +289,7 @@ impl Law {
         let evaluator = self.evaluator(quantity)?;
         let width = evaluator.tape.outputs.len();
         let mut result = vec![0.0; rows * width];
-        let (tape, isa) = (&evaluator.tape, Isa::detect());
+        let tape = &evaluator.tape;
         let mut values = Vec::new();
         evaluator.scalars.evaluate(&[], &[], &mut values);
         let mut registers = vec![Block::ZERO; tape.registers];
@@ -276,6 +318,46 @@ impl Law {
         }
         Ok(result)
     }
+}
+
+/// Sum over the nodes that `root` needs of the squared number of parameters that each combines.
+fn pairs(g: &Graph, root: Id, params: usize) -> usize {
+    let (words, needed) = (params.div_ceil(64), g.reachable(&[root]));
+    let mut depends = vec![0u64; words * g.len()];
+    let mut total = 0;
+    for i in (0..g.len()).filter(|&i| needed[i]) {
+        let (before, rest) = depends.split_at_mut(i * words);
+        let own = &mut rest[..words];
+        let node = g.node(Id::from_index(i));
+        if let Node::Param(p) | Node::LogParam(p) = node {
+            own[*p as usize / 64] |= 1 << (p % 64);
+        }
+        for_each_child(node, |c| {
+            own.iter_mut().zip(&before[c.index() * words..]).for_each(|(to, from)| *to |= from);
+        });
+        let count: usize = own.iter().map(|word| word.count_ones() as usize).sum();
+        total += count * count;
+    }
+    total
+}
+
+/// All second derivatives, row-major and symmetric, or `None` if the graph outgrows [`MAX_OPERATIONS`].
+fn second_derivatives(g: &mut Graph, d: &mut Derivatives, root: Id, leaves: &[Id]) -> Option<Vec<Id>> {
+    let n = leaves.len();
+    let zero = g.constant(0.0);
+    let mut second = vec![zero; n * n];
+    for j in 0..n {
+        let Some(first) = d.derive(g, root, leaves[j]) else { continue };
+        for k in j..n {
+            if g.len() > MAX_OPERATIONS {
+                return None;
+            }
+            let entry = d.derive(g, first, leaves[k]).unwrap_or(zero);
+            second[j * n + k] = entry;
+            second[k * n + j] = entry;
+        }
+    }
+    Some(second)
 }
 
 fn place_of<'a>(place: Place, registers: &'a [Block], columns: &'a [Block]) -> &'a Block {

@@ -20,6 +20,11 @@ impl Control {
         self.cancel.store(true, Ordering::Relaxed);
     }
 
+    /// Whether the computation was asked to stop.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.load(Ordering::Relaxed)
+    }
+
     /// The flag that solvers look at between steps.
     pub fn cancel(&self) -> &AtomicBool {
         &self.cancel

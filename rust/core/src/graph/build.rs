@@ -56,32 +56,36 @@ pub struct Leaves {
 }
 
 /// Adds an expression to the graph. The graph must know the leaves' domains.
+///
+/// # Panics
+/// When a name is not among `leaves`.
 pub fn build(g: &mut Graph, leaves: &Leaves, expr: &Expr) -> Id {
-    match &expr.kind {
-        ExprKind::Number(x) => g.constant(*x),
-        ExprKind::Name(name) | ExprKind::Grouped { name, .. } => match leaves.params.get(name) {
-            Some(&slot) => g.param(slot),
-            None => g.input(leaves.inputs[name]),
-        },
-        ExprKind::Neg(a) => {
-            let a = build(g, leaves, a);
-            g.neg(a)
-        }
-        ExprKind::Binary { op, left, right } => {
-            let (a, b) = (build(g, leaves, left), build(g, leaves, right));
-            match op {
-                BinaryOp::Add => g.add(a, b),
-                BinaryOp::Sub => g.sub(a, b),
-                BinaryOp::Mul => product(g, a, b),
-                BinaryOp::Div => quotient(g, a, b),
-                BinaryOp::Pow => power(g, a, b),
+    // A stack machine over the postorder: trees are too deep for recursion on a small stack.
+    let mut done: Vec<Id> = Vec::new();
+    for node in expr.postorder() {
+        let operands = done.split_off(done.len() - node.children().count());
+        let id = match &node.kind {
+            ExprKind::Number(x) => g.constant(*x),
+            ExprKind::Name(name) | ExprKind::Grouped { name, .. } => match leaves.params.get(name) {
+                Some(&slot) => g.param(slot),
+                None => g.input(leaves.inputs[name]),
+            },
+            ExprKind::Neg(_) => g.neg(operands[0]),
+            ExprKind::Binary { op, .. } => {
+                let (a, b) = (operands[0], operands[1]);
+                match op {
+                    BinaryOp::Add => g.add(a, b),
+                    BinaryOp::Sub => g.sub(a, b),
+                    BinaryOp::Mul => product(g, a, b),
+                    BinaryOp::Div => quotient(g, a, b),
+                    BinaryOp::Pow => power(g, a, b),
+                }
             }
-        }
-        ExprKind::Call { function, args } => {
-            let args: Vec<Id> = args.iter().map(|a| build(g, leaves, a)).collect();
-            call(g, *function, &args)
-        }
+            ExprKind::Call { function, .. } => call(g, *function, &operands),
+        };
+        done.push(id);
     }
+    done.pop().expect("every tree has a root")
 }
 
 /// Whether folding this factor into an exponential costs no further exponential per row.
@@ -110,6 +114,10 @@ fn quotient(g: &mut Graph, a: Id, b: Id) -> Id {
         let difference = g.sub(x, y);
         return g.exp(difference);
     }
+    if let (Some(1.0), Node::Unary(Unary::Exp, x)) = (g.as_const(a), g.node(b).clone()) {
+        let minus = g.neg(x);
+        return g.exp(minus);
+    }
     g.div(a, b)
 }
 
@@ -119,7 +127,7 @@ fn power(g: &mut Graph, base: Id, exponent: Id) -> Id {
         if n == 0.5 && !is_exp {
             return g.unary(Unary::Sqrt, base);
         }
-        if n.fract() == 0.0 && n.abs() <= 64.0 && !is_exp {
+        if multiplies(n) && !is_exp {
             return integer_power(g, base, n as i32);
         }
     }
@@ -130,6 +138,11 @@ fn power(g: &mut Graph, base: Id, exponent: Id) -> Id {
         }
         None => g.binary(Binary::Pow, base, exponent),
     }
+}
+
+/// Whether a power is a product of its base, which then may be negative.
+fn multiplies(exponent: f64) -> bool {
+    exponent.fract() == 0.0 && exponent.abs() <= 1024.0
 }
 
 fn integer_power(g: &mut Graph, base: Id, n: i32) -> Id {
@@ -194,50 +207,48 @@ pub enum LogUse {
 }
 
 /// Names whose logarithm the formula takes, with the stricter of their uses.
-pub fn log_uses(expr: &Expr, uses: &mut HashMap<String, LogUse>) {
-    match &expr.kind {
-        ExprKind::Number(_) | ExprKind::Name(_) | ExprKind::Grouped { .. } => {}
-        ExprKind::Neg(a) => log_uses(a, uses),
-        ExprKind::Binary { op, left, right } => {
-            if *op == BinaryOp::Pow && !is_integer(right) {
-                mark(left, LogUse::Power, uses);
+pub fn log_uses(expr: &Expr) -> HashMap<String, LogUse> {
+    let mut uses = HashMap::new();
+    for node in expr.postorder() {
+        match &node.kind {
+            ExprKind::Binary { op: BinaryOp::Pow, left, right } if !is_integer(right) => {
+                mark(left, LogUse::Power, &mut uses);
             }
-            log_uses(left, uses);
-            log_uses(right, uses);
-        }
-        ExprKind::Call { function, args } => {
-            match function {
-                Function::Log | Function::Log2 | Function::Log10 => mark(&args[0], LogUse::Log, uses),
-                Function::Sqrt => mark(&args[0], LogUse::Power, uses),
-                _ => {}
+            ExprKind::Call { function: Function::Log | Function::Log2 | Function::Log10, args } => {
+                mark(&args[0], LogUse::Log, &mut uses);
             }
-            args.iter().for_each(|a| log_uses(a, uses));
+            ExprKind::Call { function: Function::Sqrt, args } => mark(&args[0], LogUse::Power, &mut uses),
+            _ => {}
         }
     }
+    uses
 }
 
-fn is_integer(expr: &Expr) -> bool {
-    match &expr.kind {
-        ExprKind::Number(x) => x.fract() == 0.0 && x.abs() <= 64.0,
-        ExprKind::Neg(a) => is_integer(a),
-        _ => false,
+/// Whether an exponent is a number for which [`integer_power`] multiplies.
+fn is_integer(mut expr: &Expr) -> bool {
+    while let ExprKind::Neg(inner) = &expr.kind {
+        expr = inner;
     }
+    matches!(expr.kind, ExprKind::Number(x) if multiplies(x))
 }
 
 /// Marks the factors of a product whose logarithm is taken. Terms of a sum may have any sign.
 fn mark(expr: &Expr, how: LogUse, uses: &mut HashMap<String, LogUse>) {
-    match &expr.kind {
-        ExprKind::Name(name) | ExprKind::Grouped { name, .. } => {
-            let entry = uses.entry(name.clone()).or_insert(how);
-            *entry = (*entry).max(how);
-        }
-        ExprKind::Binary { op: BinaryOp::Mul | BinaryOp::Div, left, right } => {
+    let mut pending = vec![expr];
+    while let Some(expr) = pending.pop() {
+        match &expr.kind {
+            ExprKind::Name(name) | ExprKind::Grouped { name, .. } => {
+                let entry = uses.entry(name.clone()).or_insert(how);
+                *entry = (*entry).max(how);
+            }
             // The factors of a product may both be negative: only single factors and quotients are unambiguous,
             // and scaling-law inputs (counts, budgets) are positive, so all factors are taken to be.
-            mark(left, how, uses);
-            mark(right, how, uses);
+            ExprKind::Binary { op: BinaryOp::Mul | BinaryOp::Div, left, right } => pending.extend([&**left, &**right]),
+            ExprKind::Binary { op: BinaryOp::Pow, left, right } if !is_integer(right) => pending.push(left),
+            ExprKind::Call { function: Function::Sqrt, args } => pending.push(&args[0]),
+            // The logarithm of the smaller one is taken somewhere, and which one that is depends on the row.
+            ExprKind::Call { function: Function::Min, args } => pending.extend(args),
+            _ => {}
         }
-        ExprKind::Binary { op: BinaryOp::Pow, left, right } if !is_integer(right) => mark(left, how, uses),
-        _ => {}
     }
 }

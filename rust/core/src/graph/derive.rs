@@ -1,34 +1,75 @@
 //! Exact derivatives, built as nodes of the same graph.
 
-use super::{Binary, Graph, Id, Node, Unary};
+use super::{Binary, Graph, Id, Node, Unary, for_each_child};
 use std::collections::HashMap;
 
-/// Derivatives with respect to one leaf at a time, memoised per leaf, in one pass in id order.
+/// Derivatives with respect to leaves, memoised: a node is differentiated once for each leaf that it depends on.
 #[derive(Debug, Default)]
 pub struct Derivatives {
-    memo: HashMap<(Id, Id), Option<Id>>,
+    leaves: HashMap<Id, Leaf>,
+}
+
+/// What is known about one leaf.
+#[derive(Debug, Default)]
+struct Leaf {
+    /// Whether each node depends on the leaf, for the nodes seen so far.
+    depends: Vec<bool>,
+    memo: HashMap<Id, Option<Id>>,
+}
+
+impl Leaf {
+    fn of(&self, id: Id) -> Option<Id> {
+        self.memo.get(&id).copied().flatten()
+    }
+
+    /// Looks at the nodes that were added to the graph since the last call.
+    fn update(&mut self, g: &Graph, leaf: Id) {
+        for i in self.depends.len()..g.len() {
+            let id = Id::from_index(i);
+            let mut depends = id == leaf || is_other_form(g, id, leaf);
+            for_each_child(g.node(id), |c| depends |= self.depends[c.index()]);
+            self.depends.push(depends);
+        }
+    }
+}
+
+/// Whether two leaves are the value and the logarithm of the same parameter.
+fn is_other_form(g: &Graph, a: Id, b: Id) -> bool {
+    match (g.node(a), g.node(b)) {
+        (Node::Param(p), Node::LogParam(q)) | (Node::LogParam(p), Node::Param(q)) => p == q,
+        _ => false,
+    }
 }
 
 impl Derivatives {
     /// `d root / d leaf`, or `None` where it is identically zero.
     pub fn derive(&mut self, g: &mut Graph, root: Id, leaf: Id) -> Option<Id> {
-        let needed = g.reachable(&[root]);
-        for i in 0..=root.index() {
-            let id = Id(i as u32);
-            if !needed[i] || self.memo.contains_key(&(id, leaf)) {
+        let state = self.leaves.entry(leaf).or_default();
+        state.update(g, leaf);
+        // An explicit stack over the nodes that depend on the leaf and are not differentiated yet.
+        let mut pending = vec![root];
+        while let Some(&id) = pending.last() {
+            if !state.depends[id.index()] || state.memo.contains_key(&id) {
+                pending.pop();
                 continue;
             }
-            let d = if id == leaf { Some(g.constant(1.0)) } else { self.rule(g, id, leaf) };
-            let d = d.filter(|&d| g.as_const(d) != Some(0.0));
-            self.memo.insert((id, leaf), d);
+            let before = pending.len();
+            for_each_child(g.node(id), |c| {
+                if state.depends[c.index()] && !state.memo.contains_key(&c) {
+                    pending.push(c);
+                }
+            });
+            if pending.len() == before {
+                let d = if id == leaf { Some(g.constant(1.0)) } else { state.rule(g, id, leaf) };
+                state.memo.insert(id, d.filter(|&d| g.as_const(d) != Some(0.0)));
+                pending.pop();
+            }
         }
-        self.of(root, leaf)
+        state.of(root)
     }
+}
 
-    fn of(&self, id: Id, leaf: Id) -> Option<Id> {
-        self.memo.get(&(id, leaf)).copied().flatten()
-    }
-
+impl Leaf {
     fn rule(&self, g: &mut Graph, id: Id, leaf: Id) -> Option<Id> {
         match g.node(id).clone() {
             Node::Const(_) | Node::Input(_) => None,
@@ -45,13 +86,13 @@ impl Derivatives {
                 _ => None,
             },
             Node::Unary(op, a) => {
-                let da = self.of(a, leaf)?;
+                let da = self.of(a)?;
                 let outer = unary_derivative(g, op, id, a)?;
                 Some(g.mul(outer, da))
             }
-            Node::Binary(op, a, b) => self.binary_rule(g, op, id, (a, b), leaf),
+            Node::Binary(op, a, b) => self.binary_rule(g, op, id, (a, b)),
             Node::Select(mask, a, b) => {
-                let (da, db) = (self.of(a, leaf), self.of(b, leaf));
+                let (da, db) = (self.of(a), self.of(b));
                 if da.is_none() && db.is_none() {
                     return None;
                 }
@@ -61,7 +102,7 @@ impl Derivatives {
             Node::LogSumExp(terms) => {
                 let mut sum = None;
                 for (k, &term) in terms.iter().enumerate() {
-                    if let Some(dt) = self.of(term, leaf) {
+                    if let Some(dt) = self.of(term) {
                         let share = g.share(id, k);
                         let part = g.mul(share, dt);
                         sum = Some(plus(g, sum, part));
@@ -70,9 +111,11 @@ impl Derivatives {
                 sum
             }
             Node::Share(lse, k) => {
-                let Node::LogSumExp(terms) = g.node(lse).clone() else { unreachable!("shares belong to a log-sum-exp") };
-                let total = self.of(lse, leaf)?;
-                let relative = match self.of(terms[k as usize], leaf) {
+                let Node::LogSumExp(terms) = g.node(lse).clone() else {
+                    unreachable!("shares belong to a log-sum-exp")
+                };
+                let total = self.of(lse)?;
+                let relative = match self.of(terms[k as usize]) {
                     Some(dt) => g.sub(dt, total),
                     None => g.neg(total),
                 };
@@ -81,8 +124,8 @@ impl Derivatives {
         }
     }
 
-    fn binary_rule(&self, g: &mut Graph, op: Binary, id: Id, (a, b): (Id, Id), leaf: Id) -> Option<Id> {
-        let (da, db) = (self.of(a, leaf), self.of(b, leaf));
+    fn binary_rule(&self, g: &mut Graph, op: Binary, id: Id, (a, b): (Id, Id)) -> Option<Id> {
+        let (da, db) = (self.of(a), self.of(b));
         if da.is_none() && db.is_none() {
             return None;
         }

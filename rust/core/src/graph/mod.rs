@@ -138,6 +138,8 @@ pub struct Graph {
     /// What is known about leaves; decides which sums may go to the log domain.
     positive_params: Vec<bool>,
     positive_inputs: Vec<bool>,
+    /// Which nodes are positive for every admissible parameter value and data row.
+    positive: Vec<bool>,
     logs: HashMap<Id, Option<Id>>,
 }
 
@@ -205,8 +207,10 @@ impl Graph {
             }
         };
         let id = Id(u32::try_from(self.nodes.len()).expect("node count is bounded by the formula limits"));
+        let positive = self.positive_node(&node);
         self.nodes.push(node.clone());
         self.stages.push(stage);
+        self.positive.push(positive);
         self.index.insert(node, id);
         id
     }
@@ -240,8 +244,7 @@ impl Graph {
             }
         }
         match (op, self.node(a).clone()) {
-            (Unary::Neg, Node::Unary(Unary::Neg, x))
-            | (Unary::Log | Unary::LogBase, Node::Unary(Unary::Exp, x)) => x,
+            (Unary::Neg, Node::Unary(Unary::Neg, x)) | (Unary::Log | Unary::LogBase, Node::Unary(Unary::Exp, x)) => x,
             (Unary::Neg, Node::Binary(Binary::Sub, x, y)) => self.sub(y, x),
             (Unary::Log | Unary::LogBase, Node::Param(p)) if self.positive_params[p as usize] => self.log_param(p),
             (Unary::Exp, Node::LogParam(p)) => self.param(p),
@@ -306,8 +309,8 @@ impl Graph {
     pub fn mul(&mut self, a: Id, b: Id) -> Id {
         match (self.as_const(a), self.as_const(b)) {
             (Some(x), Some(y)) if (x * y).is_finite() => return self.constant(x * y),
-            (Some(x), _) if x == 0.0 => return a,
-            (_, Some(y)) if y == 0.0 => return b,
+            (Some(0.0), _) => return a,
+            (_, Some(0.0)) => return b,
             (Some(1.0), _) => return b,
             (_, Some(1.0)) => return a,
             (Some(-1.0), _) => return self.neg(b),
@@ -373,7 +376,7 @@ impl Graph {
     pub fn div(&mut self, a: Id, b: Id) -> Id {
         match (self.as_const(a), self.as_const(b)) {
             (Some(x), Some(y)) if (x / y).is_finite() => return self.constant(x / y),
-            (Some(x), None) if x == 0.0 => return a,
+            (Some(0.0), None) => return a,
             (_, Some(1.0)) => return a,
             (_, Some(-1.0)) => return self.neg(a),
             _ => {}
@@ -423,74 +426,97 @@ impl Graph {
 
     /// Whether the value is positive for every admissible parameter value and data row.
     pub fn is_positive(&self, id: Id) -> bool {
-        // Sums are walked with an explicit stack: they can be long; other operations nest only as deep as the text.
-        let mut pending = vec![id];
-        while let Some(id) = pending.pop() {
-            match *self.node(id) {
-                Node::Const(bits) if f64::from_bits(bits) > 0.0 => {}
-                Node::Param(p) if self.positive_params[p as usize] => {}
-                Node::Input(c) if self.positive_inputs[c as usize] => {}
-                Node::Unary(Unary::Exp | Unary::Sigmoid | Unary::Softplus | Unary::Normcdf, _) | Node::Share(..) => {}
-                Node::Unary(Unary::Sqrt, a) => pending.push(a),
-                Node::Binary(Binary::Add | Binary::Mul | Binary::Div | Binary::Min | Binary::Max, a, b) => {
-                    pending.extend([a, b]);
-                }
-                Node::Binary(Binary::Pow, ..) => {}
-                _ => return false,
+        self.positive[id.index()]
+    }
+
+    /// The same for a node whose children are known: kept with each node, because shared nodes make a walk
+    /// exponentially long.
+    fn positive_node(&self, node: &Node) -> bool {
+        match *node {
+            Node::Const(bits) => f64::from_bits(bits) > 0.0,
+            Node::Param(p) => self.positive_params[p as usize],
+            Node::Input(c) => self.positive_inputs[c as usize],
+            Node::Unary(Unary::Exp | Unary::Sigmoid | Unary::Softplus | Unary::Normcdf, _)
+            | Node::Binary(Binary::Pow, ..)
+            | Node::Share(..) => true,
+            Node::Unary(Unary::Sqrt, a) => self.is_positive(a),
+            Node::Binary(Binary::Add | Binary::Mul | Binary::Div | Binary::Min | Binary::Max, a, b) => {
+                self.is_positive(a) && self.is_positive(b)
             }
+            _ => false,
         }
-        true
     }
 
     /// Logarithm of a node as an expression that never forms the node itself, where there is one.
     pub fn log_of(&mut self, id: Id) -> Option<Id> {
-        if let Some(&known) = self.logs.get(&id) {
-            return known;
+        // An explicit stack: formulas may be deep, threads' stacks small.
+        let mut pending = vec![id];
+        while let Some(&top) = pending.last() {
+            if self.logs.contains_key(&top) {
+                pending.pop();
+                continue;
+            }
+            let operands = self.log_operands(top);
+            let before = pending.len();
+            pending.extend(operands.iter().filter(|id| !self.logs.contains_key(id)));
+            if pending.len() == before {
+                let logs: Option<Vec<Id>> = operands.iter().map(|id| self.logs[id]).collect();
+                let log = logs.and_then(|logs| self.log_from(top, logs));
+                self.logs.insert(top, log);
+                pending.pop();
+            }
         }
-        let log = match *self.node(id) {
-            Node::Const(bits) if f64::from_bits(bits) > 0.0 => Some(self.constant(f64::from_bits(bits).ln())),
-            Node::Param(p) if self.positive_params[p as usize] => Some(self.log_param(p)),
-            Node::Input(c) if self.positive_inputs[c as usize] => Some(self.unary(Unary::LogBase, id)),
-            Node::Unary(Unary::Exp, x) => Some(x),
-            Node::Unary(Unary::Sqrt, x) => self.log_of(x).map(|l| {
+        self.logs[&id]
+    }
+
+    /// Nodes whose logarithms make up that of `id`.
+    fn log_operands(&self, id: Id) -> Vec<Id> {
+        match *self.node(id) {
+            Node::Unary(Unary::Sqrt, a) => vec![a],
+            Node::Binary(Binary::Mul | Binary::Div | Binary::Min | Binary::Max, a, b) => vec![a, b],
+            Node::Binary(Binary::Add, ..) if self.is_positive(id) => {
+                let (mut pending, mut terms) = (vec![id], Vec::new());
+                while let Some(id) = pending.pop() {
+                    match *self.node(id) {
+                        Node::Binary(Binary::Add, a, b) => pending.extend([b, a]),
+                        _ => terms.push(id),
+                    }
+                }
+                terms
+            }
+            _ => Vec::new(),
+        }
+    }
+
+    /// Logarithm of `id` from those of its operands.
+    fn log_from(&mut self, id: Id, mut logs: Vec<Id>) -> Option<Id> {
+        Some(match *self.node(id) {
+            Node::Const(bits) if f64::from_bits(bits) > 0.0 => self.constant(f64::from_bits(bits).ln()),
+            Node::Param(p) if self.positive_params[p as usize] => self.log_param(p),
+            Node::Input(c) if self.positive_inputs[c as usize] => self.unary(Unary::LogBase, id),
+            Node::Unary(Unary::Exp, x) => x,
+            Node::Unary(Unary::Sqrt, _) => {
                 let half = self.constant(0.5);
-                self.mul(half, l)
-            }),
+                self.mul(half, logs[0])
+            }
             Node::Unary(Unary::Sigmoid, x) => {
                 let minus = self.neg(x);
                 let soft = self.unary(Unary::Softplus, minus);
-                Some(self.neg(soft))
+                self.neg(soft)
             }
-            Node::Binary(Binary::Mul, a, b) => self.log_of_both(a, b).map(|(x, y)| self.add(x, y)),
-            Node::Binary(Binary::Div, a, b) => self.log_of_both(a, b).map(|(x, y)| self.sub(x, y)),
-            Node::Binary(op @ (Binary::Min | Binary::Max), a, b) => {
-                self.log_of_both(a, b).map(|(x, y)| self.binary(op, x, y))
-            }
+            Node::Binary(Binary::Mul, ..) => self.add(logs[0], logs[1]),
+            Node::Binary(Binary::Div, ..) => self.sub(logs[0], logs[1]),
+            Node::Binary(op @ (Binary::Min | Binary::Max), ..) => self.binary(op, logs[0], logs[1]),
             Node::Binary(Binary::Pow, a, b) => {
                 let base = self.unary(Unary::LogBase, a);
-                Some(self.mul(b, base))
+                self.mul(b, base)
             }
-            Node::Binary(Binary::Add, ..) if self.is_positive(id) => self.log_of_sum(id),
-            _ => None,
-        };
-        self.logs.insert(id, log);
-        log
-    }
-
-    fn log_of_both(&mut self, a: Id, b: Id) -> Option<(Id, Id)> {
-        Some((self.log_of(a)?, self.log_of(b)?))
-    }
-
-    fn log_of_sum(&mut self, id: Id) -> Option<Id> {
-        let (mut pending, mut terms) = (vec![id], Vec::new());
-        while let Some(id) = pending.pop() {
-            match *self.node(id) {
-                Node::Binary(Binary::Add, a, b) => pending.extend([b, a]),
-                _ => terms.push(self.log_of(id)?),
+            Node::Binary(Binary::Add, ..) if !logs.is_empty() => {
+                logs.sort_unstable();
+                self.push(Node::LogSumExp(logs.into()))
             }
-        }
-        terms.sort_unstable();
-        Some(self.push(Node::LogSumExp(terms.into())))
+            _ => return None,
+        })
     }
 
     /// Logarithm of any node; not a number where the node is negative.
@@ -506,10 +532,7 @@ impl Graph {
     pub fn exponents(&mut self, root: Id) -> Vec<Id> {
         let needed = self.reachable(&[root]);
         let mut found = Vec::new();
-        for i in 0..needed.len() {
-            if !needed[i] {
-                continue;
-            }
+        for (i, _) in needed.iter().enumerate().filter(|(_, needed)| **needed) {
             match self.nodes[i].clone() {
                 Node::Unary(
                     Unary::Exp

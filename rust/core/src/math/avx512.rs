@@ -9,7 +9,7 @@ use std::arch::x86_64::{
     _mm512_add_pd, _mm512_castpd_si512, _mm512_cmp_pd_mask, _mm512_div_pd, _mm512_fmadd_pd,
     _mm512_fnmadd_pd, _mm512_getexp_pd, _mm512_getmant_pd, _mm512_loadu_pd, _mm512_mask_mov_pd,
     _mm512_mask_storeu_pd, _mm512_maskz_loadu_pd, _mm512_max_pd, _mm512_min_pd, _mm512_mul_pd,
-    _mm512_permutex2var_pd, _mm512_scalef_pd, _mm512_set1_pd, _mm512_srli_epi64, _mm512_storeu_pd,
+    _mm512_permutex2var_pd, _mm512_rcp14_pd, _mm512_scalef_pd, _mm512_set1_pd, _mm512_srli_epi64, _mm512_storeu_pd,
     _mm512_sub_pd,
 };
 use std::f64::consts::{LN_2, LOG2_E, SQRT_2};
@@ -157,6 +157,20 @@ fn log8(x: __m512d) -> __m512d {
     _mm512_add_pd(large, small)
 }
 
+/// Reciprocal of eight numbers, at most 1 ulp from the exact value: a table's 14 digits and two Newton steps, in a third of
+/// a division's time.
+#[inline]
+#[target_feature(enable = "avx512f")]
+fn recip8(x: __m512d) -> __m512d {
+    let first = _mm512_rcp14_pd(x);
+    let error = _mm512_fnmadd_pd(x, first, set(1.0));
+    let second = _mm512_fmadd_pd(first, error, first);
+    let result = _mm512_fmadd_pd(second, _mm512_fnmadd_pd(x, second, set(1.0)), second);
+    // Zeros and infinities are exact at once, and their errors are not numbers.
+    let regular = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(_mm512_abs_pd(error), set(0.5));
+    _mm512_mask_mov_pd(first, regular, result)
+}
+
 /// Logistic function of eight numbers, at most 3 ulp from the exact value.
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -229,6 +243,11 @@ over_slices! {
 over_slices! {
     /// `out = log(x)`.
     log, |x| log8(x)
+}
+
+over_slices! {
+    /// `out = 1 / x`.
+    recip, |x| recip8(x)
 }
 
 over_slices! {

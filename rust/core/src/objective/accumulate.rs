@@ -87,92 +87,139 @@ impl Sums {
     }
 }
 
-#[inline(always)]
-fn mul_add<const FMA: bool>(a: f64, b: f64, c: f64) -> f64 {
-    if FMA { a.mul_add(b, c) } else { a * b + c }
-}
+/// Largest number of right-hand columns of one tile: with two left-hand columns its sums fit in the registers.
+const TILE: usize = 6;
 
-/// Adds the products of one column with `N` others to their running sums.
+/// Adds the products of two left-hand columns with `N` right-hand ones to their running sums. The second left-hand
+/// column has no sum with the first right-hand one if `skip`.
 #[inline(always)]
-fn dots<const FMA: bool, const N: usize>(a: &[f64; BLOCK], columns: [&[f64; BLOCK]; N], sums: &mut [[f64; LANES]]) {
-    let mut local = [[0.0; LANES]; N];
-    for c in 0..BLOCK / LANES {
+unsafe fn tile<K: Kernels, const N: usize>(
+    left: [&[f64; BLOCK]; 2],
+    right: [&[f64; BLOCK]; N],
+    first: &mut [[f64; LANES]],
+    second: &mut [[f64; LANES]],
+    skip: usize,
+) {
+    // SAFETY: called for the instruction set of the enclosing function.
+    unsafe {
+        let zero = K::load(&[0.0; LANES]);
+        let mut one = [zero; N];
+        let mut two = [zero; N];
         for n in 0..N {
-            for l in 0..LANES {
-                let i = c * LANES + l;
-                local[n][l] = mul_add::<FMA>(a[i], columns[n][i], local[n][l]);
+            one[n] = K::load(&first[n]);
+            if n >= skip {
+                two[n] = K::load(&second[n - skip]);
+            }
+        }
+        for c in 0..BLOCK / LANES {
+            let at = c * LANES..(c + 1) * LANES;
+            let (a, b) = (K::load(&left[0][at.clone()]), K::load(&left[1][at.clone()]));
+            for n in 0..N {
+                let r = K::load(&right[n][at.clone()]);
+                one[n] = K::mul_add(a, r, one[n]);
+                two[n] = K::mul_add(b, r, two[n]);
+            }
+        }
+        for n in 0..N {
+            K::store(one[n], &mut first[n]);
+            if n >= skip {
+                K::store(two[n], &mut second[n - skip]);
             }
         }
     }
-    for n in 0..N {
-        for l in 0..LANES {
-            sums[n][l] += local[n][l];
-        }
-    }
 }
 
+/// Adds the products of two left-hand columns with `count` right-hand ones.
 #[inline(always)]
-fn many_dots<'a, const FMA: bool>(
-    a: &[f64; BLOCK],
+unsafe fn pair<'a, K: Kernels>(
+    left: [&[f64; BLOCK]; 2],
     count: usize,
     column: impl Fn(usize) -> &'a [f64; BLOCK],
-    sums: &mut [[f64; LANES]],
+    (first, second): (&mut [[f64; LANES]], &mut [[f64; LANES]]),
+    skip: usize,
 ) {
     let mut k = 0;
-    while k + 4 <= count {
-        dots::<FMA, 4>(a, [column(k), column(k + 1), column(k + 2), column(k + 3)], &mut sums[k..k + 4]);
-        k += 4;
-    }
-    match count - k {
-        1 => dots::<FMA, 1>(a, [column(k)], &mut sums[k..]),
-        2 => dots::<FMA, 2>(a, [column(k), column(k + 1)], &mut sums[k..]),
-        3 => dots::<FMA, 3>(a, [column(k), column(k + 1), column(k + 2)], &mut sums[k..]),
-        _ => {}
+    while k < count {
+        // The second row has one entry less where it skips, so its later entries stand one place further to the left.
+        let at = if k == 0 { 0 } else { k - skip };
+        let skip = if k == 0 { skip } else { 0 };
+        let (f, s) = (&mut first[k..], &mut second[at..]);
+        let c = |n: usize| column(k + n);
+        // SAFETY: passed on from the caller.
+        unsafe {
+            match count - k {
+            1 => tile::<K, 1>(left, [c(0)], f, s, skip),
+            2 => tile::<K, 2>(left, [c(0), c(1)], f, s, skip),
+            3 => tile::<K, 3>(left, [c(0), c(1), c(2)], f, s, skip),
+            4 => tile::<K, 4>(left, [c(0), c(1), c(2), c(3)], f, s, skip),
+            5 => tile::<K, 5>(left, [c(0), c(1), c(2), c(3), c(4)], f, s, skip),
+            _ => tile::<K, TILE>(left, [c(0), c(1), c(2), c(3), c(4), c(5)], f, s, skip),
+            }
+        }
+        k += TILE;
     }
 }
 
-/// Loss, `psi` and matrix weight of one block.
+/// `psi` and matrix weight of one block.
 struct Rows {
     psi: Block,
     weight: Block,
 }
 
 #[inline(always)]
-fn loss_block(
+fn loss_block<K: Kernels, const MODE: u8>(
     kernel: &Kernel,
     shape: Shape,
-    (mode, relative): (Mode, bool),
     (value, target, weights): (&[f64; BLOCK], &[f64; BLOCK], &[f64; BLOCK]),
     rows: &mut Rows,
     loss: &mut [f64; LANES],
 ) {
-    let mut local = [0.0; LANES];
-    for c in 0..BLOCK / LANES {
-        for l in 0..LANES {
-            let i = c * LANES + l;
-            let at = kernel.at(shape, target[i] - value[i]);
-            // A row of weight zero is out of the fit, whatever the law says there.
-            let w = weights[i];
-            let (rho, psi) = if w == 0.0 { (0.0, 0.0) } else { (w * at.rho, w * at.psi) };
-            local[l] += rho;
+    let mut inverse = Block::ZERO;
+    if MODE == GAUSS && Kernel::needs_inverse(shape) {
+        let mut size = Block::ZERO;
+        for i in 0..BLOCK {
+            size.0[i] = (target[i] - value[i]).abs();
+        }
+        // SAFETY: called for the instruction set of the enclosing function.
+        unsafe { K::recip(&size.0, &mut inverse.0) };
+    }
+    // One flat loop without a running sum: the compiler makes vector code of it.
+    let mut rho = Block::ZERO;
+    for i in 0..BLOCK {
+        let at = kernel.at(shape, target[i] - value[i], inverse.0[i]);
+        let w = weights[i];
+        rho.0[i] = at.rho;
+        if MODE != VALUE {
+            let psi = w * at.psi;
             rows.psi.0[i] = psi;
-            let curvature = match mode {
-                Mode::Newton if relative => w * at.curvature + psi,
-                Mode::Newton => w * at.curvature,
+            rows.weight.0[i] = match MODE {
+                RELATIVE => w * at.curvature + psi,
+                NEWTON => w * at.curvature,
                 _ => w * at.weight,
             };
-            rows.weight.0[i] = if w == 0.0 { 0.0 } else { curvature };
         }
     }
-    for l in 0..LANES {
-        loss[l] += local[l];
+    // SAFETY: called for the instruction set of the enclosing function.
+    unsafe {
+        let mut sum = K::load(loss);
+        for c in 0..BLOCK / LANES {
+            let at = c * LANES..(c + 1) * LANES;
+            sum = K::mul_add(K::load(&weights[at.clone()]), K::load(&rho.0[at]), sum);
+        }
+        K::store(sum, loss);
     }
 }
 
+const VALUE: u8 = 0;
+const GAUSS: u8 = 1;
+const NEWTON: u8 = 2;
+/// Newton with second derivatives relative to the value.
+const RELATIVE: u8 = 3;
+
 #[inline(always)]
-unsafe fn accumulate_generic<K: Kernels, const FMA: bool>(job: &Job, sums: &mut Sums) {
+unsafe fn accumulate_mode<K: Kernels, const FMA: bool, const MODE: u8>(job: &Job, sums: &mut Sums) {
     let mut rows = Rows { psi: Block::ZERO, weight: Block::ZERO };
-    let mut weighted = Block::ZERO;
+    let (mut weighted, mut other) = (Block::ZERO, Block::ZERO);
     let dense = job.dense.len();
     for b in 0..job.blocks {
         // SAFETY: the problem laid out all memory for this many blocks.
@@ -184,36 +231,80 @@ unsafe fn accumulate_generic<K: Kernels, const FMA: bool>(job: &Job, sums: &mut 
             };
             execute::<K, FMA>(job.code, bases);
             let data = (bases.get(job.value), &(*job.target.add(b)).0, &(*job.weights.add(b)).0);
-            let how = (job.mode, job.relative);
-            let loss = &mut sums.lanes[0];
-            match job.kernel.shape {
-                Shape::Squared => loss_block(&job.kernel, Shape::Squared, how, data, &mut rows, loss),
-                Shape::Huber => loss_block(&job.kernel, Shape::Huber, how, data, &mut rows, loss),
-                Shape::SoftL1 => loss_block(&job.kernel, Shape::SoftL1, how, data, &mut rows, loss),
-                Shape::Cauchy => loss_block(&job.kernel, Shape::Cauchy, how, data, &mut rows, loss),
-                Shape::Kink => loss_block(&job.kernel, Shape::Kink, how, data, &mut rows, loss),
+            let (kernel, rows, loss) = (&job.kernel, &mut rows, &mut sums.lanes[0]);
+            match kernel.shape {
+                Shape::Squared => loss_block::<K, MODE>(kernel, Shape::Squared, data, rows, loss),
+                Shape::Huber => loss_block::<K, MODE>(kernel, Shape::Huber, data, rows, loss),
+                Shape::SoftL1 => loss_block::<K, MODE>(kernel, Shape::SoftL1, data, rows, loss),
+                Shape::Cauchy => loss_block::<K, MODE>(kernel, Shape::Cauchy, data, rows, loss),
+                Shape::Kink => loss_block::<K, MODE>(kernel, Shape::Kink, data, rows, loss),
             }
-            if job.mode == Mode::Value {
+            if MODE == VALUE {
                 continue;
             }
+            // Left-hand columns are psi and the weighted outputs, two at a time; row j of the upper triangle starts
+            // at column j, so the second of a pair of outputs skips its first product.
             let column = |k: usize| bases.get(job.dense[k]);
-            many_dots::<FMA>(&rows.psi.0, dense, column, &mut sums.lanes[1..]);
-            let mut at = 1 + dense;
-            for j in 0..dense {
-                let q = column(j);
+            let weigh = |to: &mut Block, k: usize| {
+                let q = column(k);
                 for i in 0..BLOCK {
-                    weighted.0[i] = rows.weight.0[i] * q[i];
+                    to.0[i] = rows.weight.0[i] * q[i];
                 }
-                many_dots::<FMA>(&weighted.0, dense - j, |k| column(j + k), &mut sums.lanes[at..]);
-                at += dense - j;
+            };
+            let mut at = 1 + dense;
+            let mut j = 0;
+            if dense > 0 {
+                weigh(&mut weighted, 0);
+                let (gradient, matrix) = sums.lanes[1..].split_at_mut(dense);
+                pair::<K>([&rows.psi.0, &weighted.0], dense, column, (gradient, matrix), 0);
+                at += dense;
+                j = 1;
             }
-            if job.mode == Mode::Newton {
+            while j < dense {
+                weigh(&mut weighted, j);
+                let last = j + 1 == dense;
+                if last {
+                    other = Block::ZERO;
+                } else {
+                    weigh(&mut other, j + 1);
+                }
+                let count = dense - j;
+                let (first, second) = sums.lanes[at..].split_at_mut(count);
+                let left = [&weighted.0, &other.0];
+                if last {
+                    tile::<K, 1>(left, [column(j)], first, &mut [], 1);
+                } else {
+                    pair::<K>(left, count, |k| column(j + k), (first, second), 1);
+                }
+                at += count + (count - 1);
+                j += 2;
+            }
+            if MODE >= NEWTON {
                 let second = |k: usize| bases.get(job.second[k]);
-                many_dots::<FMA>(&rows.psi.0, job.second.len(), second, &mut sums.lanes[at..]);
+                at = 1 + dense + dense * (dense + 1) / 2;
+                let mut nothing = [[0.0; LANES]; TILE];
+                for k in (0..job.second.len()).step_by(TILE) {
+                    let count = TILE.min(job.second.len() - k);
+                    let sums = (&mut sums.lanes[at + k..], &mut nothing[..]);
+                    pair::<K>([&rows.psi.0, &rows.psi.0], count, |n| second(k + n), sums, 0);
+                }
             }
             if !job.scattered.is_empty() {
-                scatter(job, bases, &rows, sums);
+                scatter(job, bases, rows, sums);
             }
+        }
+    }
+}
+
+#[inline(always)]
+unsafe fn accumulate_generic<K: Kernels, const FMA: bool>(job: &Job, sums: &mut Sums) {
+    // SAFETY: passed on from the caller.
+    unsafe {
+        match (job.mode, job.relative) {
+            (Mode::Value, _) => accumulate_mode::<K, FMA, VALUE>(job, sums),
+            (Mode::Gauss, _) => accumulate_mode::<K, FMA, GAUSS>(job, sums),
+            (Mode::Newton, false) => accumulate_mode::<K, FMA, NEWTON>(job, sums),
+            (Mode::Newton, true) => accumulate_mode::<K, FMA, RELATIVE>(job, sums),
         }
     }
 }

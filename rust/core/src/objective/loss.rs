@@ -133,19 +133,25 @@ pub struct Local {
 }
 
 impl Kernel {
-    /// Loss and derivatives at `r`, branch-free.
+    /// Whether [`Kernel::at`] needs the reciprocal of the residual's size for its weight.
+    pub(super) fn needs_inverse(shape: Shape) -> bool {
+        matches!(shape, Shape::Huber | Shape::Kink)
+    }
+
+    /// Loss and derivatives at `r`, branch-free; `inverse` is `1 / |r|` where the shape needs it for the weight.
     #[inline(always)]
-    pub fn at(&self, shape: Shape, r: f64) -> Local {
+    pub fn at(&self, shape: Shape, r: f64, inverse: f64) -> Local {
         let side = if r > 0.0 { self.above } else { 1.0 };
         let scaled = r * self.inverse;
+        let size = r.abs();
         let (rho, psi, weight, curvature) = match shape {
             Shape::Squared => (0.5 * r * r, r, 1.0, 1.0),
             Shape::Huber => {
-                let size = r.abs();
                 let inside = size <= self.scale;
-                let weight = if inside { 1.0 } else { self.scale / size };
-                let rho = if inside { 0.5 * r * r } else { self.scale * (size - 0.5 * self.scale) };
-                (rho, r * weight, weight, if inside { 1.0 } else { 0.0 })
+                let near = if inside { size } else { self.scale };
+                let weight = if inside { 1.0 } else { self.scale * inverse };
+                // Quadratic up to the scale and linear from there in one expression.
+                (near * (size - 0.5 * near), near.copysign(r), weight, if inside { 1.0 } else { 0.0 })
             }
             Shape::SoftL1 => {
                 let root = (1.0 + scaled * scaled).sqrt();
@@ -160,9 +166,8 @@ impl Kernel {
                 (rho, r * weight, weight, (1.0 - q) * weight * weight)
             }
             Shape::Kink => {
-                let size = r.abs();
                 let sign = if r == 0.0 { 0.0 } else { 1f64.copysign(r) };
-                (size, sign, if r == 0.0 { 0.0 } else { 1.0 / size }, 0.0)
+                (size, sign, if r == 0.0 { 0.0 } else { inverse }, 0.0)
             }
         };
         let (f, t) = (self.factor * side, self.tilt * side);

@@ -10,6 +10,7 @@ use crate::law::{Law, fill};
 use crate::math::{self, Isa};
 use crate::program::{BLOCK, Bases, Block, Place, Tape, run_tape};
 use rayon::prelude::*;
+use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 /// Blocks that one thread sums up at a time. Fixed, so that results do not depend on the number of threads.
@@ -93,12 +94,16 @@ pub struct Problem {
     counts: Vec<usize>,
     expanded: usize,
     free: Vec<usize>,
+    /// Place of each expanded parameter among the free ones, or the largest number.
+    position: Vec<usize>,
     /// Slot of each expanded parameter.
     slot: Vec<usize>,
     /// Derivative coordinate of each expanded parameter.
     coordinate: Vec<Coordinate>,
     /// Plain slots among the active ones.
     dense: Vec<usize>,
+    /// Logarithms of the fixed values of positive parameters.
+    fixed_log: Vec<f64>,
     /// Group column of each slot.
     groups: Vec<Option<usize>>,
     /// Metric of a law whose exponents are linear in the parameters.
@@ -128,8 +133,7 @@ pub struct Workspace {
     slot_log: Vec<f64>,
     sums: Sums,
     totals: Totals,
-    gradient: Vec<f64>,
-    matrix: Vec<f64>,
+    plain: Vec<(usize, f64)>,
 }
 
 /// Sums over rows, lanes already added up.
@@ -168,6 +172,7 @@ impl Problem {
     pub fn new(law: Arc<Law>, data: &Data, options: Options) -> Result<Self, Error> {
         let rows = data.target.len();
         check_data(&law, data, &options)?;
+        let data = &without_weightless_rows(data);
         let params = law.params().len();
         let groups = law.group_of_slot();
         let counts: Vec<usize> = groups.iter().map(|g| g.map_or(1, |g| data.categories[g])).collect();
@@ -184,6 +189,10 @@ impl Problem {
         }
         check_options(&law, &slot, &options)?;
         let free: Vec<usize> = (0..expanded).filter(|&i| options.fixed[i].is_nan()).collect();
+        let mut position = vec![usize::MAX; expanded];
+        for (k, &i) in free.iter().enumerate() {
+            position[i] = k;
+        }
         let active: Vec<bool> = (0..params).map(|s| free.iter().any(|&i| slot[i] == s)).collect();
         let compiled = compile(&law, options.residual, &active);
         let mut coordinate = vec![Coordinate::Natural; expanded];
@@ -191,6 +200,7 @@ impl Problem {
             coordinate[offsets[s]..offsets[s] + counts[s]].fill(c);
         }
         let dense = (0..compiled.active.len()).filter(|&a| groups[compiled.active[a]].is_none()).collect();
+        let fixed_log = options.fixed.iter().map(|v| if *v > 0.0 { math::log::<false>(*v) } else { f64::NAN }).collect();
         let blocks = rows.div_ceil(BLOCK);
         let mut problem = Self {
             isa: Isa::detect(),
@@ -207,9 +217,11 @@ impl Problem {
             counts,
             expanded,
             free,
+            position,
             slot,
             coordinate,
             dense,
+            fixed_log,
             groups,
             constant_metric: OnceLock::new(),
             law,
@@ -362,7 +374,7 @@ impl Problem {
             }
             // Coordinates at a bound must come back as the bound itself.
             if let ParamKind::Box(lo, hi) = kind {
-                let near = |bound: f64| (theta[i] - bound).abs() <= 4.0 * f64::EPSILON * bound.abs();
+                let near = |bound: f64| bound.is_finite() && (theta[i] - bound).abs() <= 4.0 * f64::EPSILON * bound.abs();
                 if near(lo) {
                     theta[i] = lo;
                 } else if near(hi) {
@@ -398,7 +410,7 @@ impl Problem {
         workspace.log.extend(theta.iter().map(|t| math::log::<false>(*t)));
         let mut out = Evaluation::default();
         self.evaluate_prepared(&mut workspace, Mode::Value, 0.0, None, &mut out);
-        self.add_priors(&workspace, Mode::Value, &mut out.objective, &mut [], &mut []);
+        self.add_priors(&workspace, &[], Mode::Value, &mut out);
         Ok(out.objective)
     }
 
@@ -416,12 +428,7 @@ impl Problem {
         out: &mut Evaluation,
     ) {
         workspace.natural.clone_from(&self.options.fixed);
-        workspace.log.resize(self.expanded, 0.0);
-        for (i, value) in self.options.fixed.iter().enumerate() {
-            if !value.is_nan() && self.kind(i).is_positive() {
-                workspace.log[i] = math::log::<false>(*value);
-            }
-        }
+        workspace.log.clone_from(&self.fixed_log);
         for (k, &i) in self.free.iter().enumerate() {
             if self.is_log(i) {
                 workspace.log[i] = x[k];
@@ -434,17 +441,13 @@ impl Problem {
             }
         }
         self.evaluate_prepared(workspace, mode, width, weights, out);
-        let (mut gradient, mut matrix) =
-            (std::mem::take(&mut workspace.gradient), std::mem::take(&mut workspace.matrix));
-        self.add_priors(workspace, mode, &mut out.objective, &mut gradient, &mut matrix);
         if mode != Mode::Value {
-            self.to_solver_coordinates(scale, &gradient, &matrix, out);
+            self.assemble(scale, mode, workspace, out);
         }
-        workspace.gradient = gradient;
-        workspace.matrix = matrix;
+        self.add_priors(workspace, scale, mode, out);
     }
 
-    /// Sums over rows; leaves gradient and matrix of all expanded parameters in the workspace.
+    /// Sums over rows, left in the workspace; sets the objective without penalties.
     fn evaluate_prepared(
         &self,
         ws: &mut Workspace,
@@ -504,9 +507,6 @@ impl Problem {
             }
         }
         out.objective = ws.totals.lanes[0];
-        if mode != Mode::Value {
-            self.assemble(ws, mode);
-        }
     }
 
     /// Metric of the solver's steps at the parameters last evaluated in `ws`: the mean over rows of `sum_k d_k d_k^T`
@@ -525,8 +525,7 @@ impl Problem {
             out.clone_from(base);
             for j in 0..n {
                 for k in 0..n {
-                    let unit = |i: usize| if self.is_log(self.free[i]) { 1.0 } else { scale[i] };
-                    out[j * n + k] *= unit(j) * unit(k);
+                    out[j * n + k] *= self.unit(j, scale) * self.unit(k, scale);
                 }
             }
         } else {
@@ -553,13 +552,7 @@ impl Problem {
         let tape = &c.metric;
         let Workspace { registers, scalars, tables, .. } = ws;
         prepare(registers, tape, scalars);
-        let position: Vec<Option<usize>> = {
-            let mut position = vec![None; self.expanded];
-            for (k, &i) in self.free.iter().enumerate() {
-                position[i] = Some(k);
-            }
-            position
-        };
+        let position = |i: usize| Some(self.position[i]).filter(|&k| k != usize::MAX);
         let groups = self.law.group_columns().len();
         let stride = (self.blocks / METRIC_BLOCKS).max(1);
         let mut rows = 0.0;
@@ -581,7 +574,7 @@ impl Problem {
                     let factor = scalars[first.factor] * scalars[second.factor];
                     let (s, t) = (c.active[first.slot], c.active[second.slot]);
                     if self.groups[s].is_none() && self.groups[t].is_none() {
-                        if let (Some(j), Some(k)) = (position[self.offsets[s]], position[self.offsets[t]]) {
+                        if let (Some(j), Some(k)) = (position(self.offsets[s]), position(self.offsets[t])) {
                             let sum: f64 = x[..count].iter().zip(&y[..count]).map(|(x, y)| x * y).sum();
                             out[j * n + k] += factor * sum;
                         }
@@ -592,19 +585,18 @@ impl Problem {
                             self.offsets[slot]
                                 + self.groups[slot].map_or(0, |g| self.codes[b * groups + g][i] as usize)
                         };
-                        if let (Some(j), Some(k)) = (position[index(s)], position[index(t)]) {
+                        if let (Some(j), Some(k)) = (position(index(s)), position(index(t))) {
                             out[j.min(k) * n + j.max(k)] += factor * x[i] * y[i];
                         }
                     }
                 }
             }
         }
-        let unit = |k: usize| if self.is_log(self.free[k]) { 1.0 } else { scale[k] };
         for j in 0..n {
             for k in j..n {
                 // Slopes are listed slot by slot, so an entry may have been summed on either side.
                 let sum = if j == k { out[j * n + j] } else { out[j * n + k] + out[k * n + j] };
-                let entry = sum * unit(j) * unit(k) / rows;
+                let entry = sum * self.unit(j, scale) * self.unit(k, scale) / rows;
                 out[j * n + k] = entry;
                 out[k * n + j] = entry;
             }
@@ -689,51 +681,65 @@ impl Problem {
         accumulate(self.isa, &job, sums);
     }
 
-    /// Totals to gradient and matrix of the expanded parameters in their derivative coordinates.
-    fn assemble(&self, ws: &mut Workspace, mode: Mode) {
-        let (c, p) = (&self.compiled, self.expanded);
-        ws.gradient.clear();
-        ws.gradient.resize(p, 0.0);
-        ws.matrix.clear();
-        ws.matrix.resize(p * p, 0.0);
-        if !ws.totals.gradient.is_empty() {
-            for (g, t) in ws.gradient.iter_mut().zip(&ws.totals.gradient) {
-                *g = -t;
+    /// Unit of a free parameter's solver coordinate in terms of its derivative coordinate.
+    fn unit(&self, k: usize, scale: &[f64]) -> f64 {
+        if self.is_log(self.free[k]) { 1.0 } else { scale[k] }
+    }
+
+    /// Totals to gradient and matrix in the solver's coordinates.
+    fn assemble(&self, scale: &[f64], mode: Mode, ws: &mut Workspace, out: &mut Evaluation) {
+        let (c, n, p) = (&self.compiled, self.free.len(), self.expanded);
+        out.gradient.clear();
+        out.gradient.resize(n, 0.0);
+        out.matrix.clear();
+        out.matrix.resize(n * n, 0.0);
+        let (gradient, matrix, totals) = (&mut out.gradient[..], &mut out.matrix[..], &ws.totals);
+        if !totals.gradient.is_empty() {
+            for (j, &a) in self.free.iter().enumerate() {
+                let unit = self.unit(j, scale);
+                gradient[j] = -unit * totals.gradient[a];
+                for (k, &b) in self.free.iter().enumerate().skip(j) {
+                    matrix[j * n + k] = unit * self.unit(k, scale) * totals.matrix[a * p + b];
+                }
             }
-            ws.matrix.copy_from_slice(&ws.totals.matrix);
         }
-        let m = self.dense.len();
+        // Position and overall factor of each plain slot. An active plain slot has one parameter, and that is free.
+        ws.plain.clear();
+        ws.plain.extend(self.dense.iter().map(|&a| {
+            let k = self.position[self.offsets[c.active[a]]];
+            (k, ws.scalars[c.factors[a]] * self.unit(k, scale))
+        }));
+        let m = ws.plain.len();
         let mut at = 1 + m;
-        for (j, &a) in self.dense.iter().enumerate() {
-            let (index, factor) = (self.offsets[c.active[a]], ws.scalars[c.factors[a]]);
-            ws.gradient[index] -= factor * ws.totals.lanes[1 + j];
-            for &b in &self.dense[j..] {
-                let (other, factor_b) = (self.offsets[c.active[b]], ws.scalars[c.factors[b]]);
-                ws.matrix[index.min(other) * p + index.max(other)] += factor * factor_b * ws.totals.lanes[at];
+        for (j, &(k, factor)) in ws.plain.iter().enumerate() {
+            gradient[k] -= factor * totals.lanes[1 + j];
+            for &(other, factor_b) in &ws.plain[j..] {
+                // Free parameters keep the order of their slots, so `k <= other`.
+                matrix[k * n + other] += factor * factor_b * totals.lanes[at];
                 at += 1;
             }
         }
         if mode == Mode::Newton {
-            let groups = &self.groups;
+            let outputs = &totals.lanes[at..];
             for part in &c.curvatures {
                 let (s, t) = (c.active[part.first], c.active[part.second]);
-                if groups[s].is_some() || groups[t].is_some() {
+                if self.groups[s].is_some() || self.groups[t].is_some() {
                     continue;
                 }
-                let (a, b) = (self.offsets[s], self.offsets[t]);
-                let sum = ws.totals.lanes[at + part.output - 1 - c.active.len()];
-                ws.matrix[a.min(b) * p + a.max(b)] -= ws.scalars[part.factor] * sum;
+                let (j, k) = (self.position[self.offsets[s]], self.position[self.offsets[t]]);
+                let factor = ws.scalars[part.factor] * self.unit(j, scale) * self.unit(k, scale);
+                matrix[j * n + k] -= factor * outputs[part.output - 1 - c.active.len()];
             }
         }
-        for i in 0..p {
+        for i in 1..n {
             for j in 0..i {
-                ws.matrix[i * p + j] = ws.matrix[j * p + i];
+                matrix[i * n + j] = matrix[j * n + i];
             }
         }
     }
 
-    /// Adds penalties, in derivative coordinates. With [`Mode::Gauss`] their curvature is kept non-negative.
-    fn add_priors(&self, ws: &Workspace, mode: Mode, objective: &mut f64, gradient: &mut [f64], matrix: &mut [f64]) {
+    /// Adds penalties. With [`Mode::Gauss`] their curvature is kept non-negative.
+    fn add_priors(&self, ws: &Workspace, scale: &[f64], mode: Mode, out: &mut Evaluation) {
         for prior in &self.options.priors {
             let i = prior.index;
             let theta = ws.natural[i];
@@ -745,8 +751,9 @@ impl Problem {
                     (z, inverse / theta, -inverse / (theta * theta))
                 }
             };
-            *objective += 0.5 * z * z;
-            if mode == Mode::Value {
+            out.objective += 0.5 * z * z;
+            let k = self.position[i];
+            if mode == Mode::Value || k == usize::MAX {
                 continue;
             }
             // d z^2/2 = z z', and once more z'^2 + z z''.
@@ -754,33 +761,13 @@ impl Problem {
             if mode == Mode::Newton {
                 h += z * bend;
             }
-            if self.coordinate[i] == Coordinate::Log {
+            if self.is_log(i) {
                 h = h * theta * theta + if mode == Mode::Newton { g * theta } else { 0.0 };
                 g *= theta;
             }
-            gradient[i] += g;
-            matrix[i * self.expanded + i] += h;
-        }
-    }
-
-    /// Chain rule to the solver's coordinates, free parameters only.
-    fn to_solver_coordinates(
-        &self,
-        scale: &[f64],
-        gradient: &[f64],
-        matrix: &[f64],
-        out: &mut Evaluation,
-    ) {
-        let (n, p) = (self.free.len(), self.expanded);
-        out.gradient.resize(n, 0.0);
-        out.matrix.resize(n * n, 0.0);
-        let factor = |k: usize, i: usize| if self.is_log(i) { 1.0 } else { scale[k] };
-        for (j, &a) in self.free.iter().enumerate() {
-            let fa = factor(j, a);
-            out.gradient[j] = gradient[a] * fa;
-            for (k, &b) in self.free.iter().enumerate() {
-                out.matrix[j * n + k] = matrix[a * p + b] * fa * factor(k, b);
-            }
+            let unit = self.unit(k, scale);
+            out.gradient[k] += g * unit;
+            out.matrix[k * (self.free.len() + 1)] += h * unit * unit;
         }
     }
 }
@@ -870,6 +857,20 @@ fn pack_codes(codes: &[Vec<u32>], rows: usize, blocks: usize) -> Vec<[u32; BLOCK
         }
     }
     packed
+}
+
+/// A row of weight zero is out of the fit, whatever the law says there: it gets the contents of a row that counts, so
+/// that zero times its residual is zero.
+fn without_weightless_rows(data: &Data) -> Cow<'_, Data> {
+    let Some(weights) = data.weights.as_ref().filter(|w| w.contains(&0.0)) else { return Cow::Borrowed(data) };
+    let counts = weights.iter().position(|w| *w > 0.0).unwrap_or(0);
+    let mut data = data.clone();
+    for row in (0..weights.len()).filter(|&i| weights[i] == 0.0) {
+        data.target[row] = data.target[counts];
+        data.inputs.iter_mut().for_each(|column| column[row] = column[counts]);
+        data.codes.iter_mut().for_each(|column| column[row] = column[counts]);
+    }
+    Cow::Owned(data)
 }
 
 fn check_weights(weights: &[f64]) -> Result<(), Error> {

@@ -48,13 +48,7 @@ fn map2(to: &mut [f64; BLOCK], a: &[f64; BLOCK], b: &[f64; BLOCK], f: impl Fn(f6
 }
 
 #[inline(always)]
-fn map3(
-    to: &mut [f64; BLOCK],
-    a: &[f64; BLOCK],
-    b: &[f64; BLOCK],
-    c: &[f64; BLOCK],
-    f: impl Fn(f64, f64, f64) -> f64,
-) {
+fn map3(to: &mut [f64; BLOCK], a: &[f64; BLOCK], b: &[f64; BLOCK], c: &[f64; BLOCK], f: impl Fn(f64, f64, f64) -> f64) {
     for i in 0..BLOCK {
         to[i] = f(a[i], b[i], c[i]);
     }
@@ -97,7 +91,7 @@ pub unsafe fn execute<K: Kernels, const FMA: bool>(code: &[Instruction], bases: 
                 Code::NegMulAdd => map3(to, a, b, c, |x, y, z| mul_add::<FMA>(-x, y, z)),
                 Code::MulSub => map3(to, a, b, c, |x, y, z| mul_add::<FMA>(x, y, -z)),
                 Code::Neg => map1(to, a, |x| -x),
-                Code::Recip => map1(to, a, |x| 1.0 / x),
+                Code::Recip => K::recip(a, to),
                 Code::Select => map3(to, a, b, c, |m, x, y| if m == 0.0 { y } else { x }),
                 Code::ExpSub => K::exp_sub(a, b, to),
                 Code::Exp => K::exp(a, to),

@@ -1,4 +1,8 @@
 //! From graph nodes to a tape: instruction selection, fused multiply-add, register allocation.
+//!
+//! Nodes are emitted in id order, which is dependency order, so nothing here recurses. A node that its only user
+//! computes along with itself (the product of a multiply-add, the difference of `exp(a - b)`) is absorbed: it gets no
+//! instruction of its own.
 
 use super::{Code, Instruction, Place, Tape};
 use crate::graph::{Binary, Graph, Id, Node, Unary, for_each_child};
@@ -32,8 +36,8 @@ struct Draft {
 struct Lowerer<'a, L> {
     g: &'a Graph,
     leaves: &'a mut L,
-    uses: Vec<u32>,
-    memo: HashMap<Id, Value>,
+    absorbed: Vec<bool>,
+    values: HashMap<Id, Value>,
     sums: HashMap<Id, (Vec<Value>, Value)>,
     reciprocals: HashMap<Value, Value>,
     drafts: Vec<Draft>,
@@ -43,46 +47,75 @@ struct Lowerer<'a, L> {
 
 /// Lowers `outputs` to a tape.
 pub fn lower<L: Lowering>(g: &Graph, outputs: &[Id], leaves: &mut L) -> Tape {
-    let needed = g.reachable(outputs);
-    let mut uses = vec![0u32; g.len()];
-    for (i, _) in needed.iter().enumerate().filter(|(_, n)| **n) {
-        for_each_child(&g.node(id_at(i)).clone(), |c| uses[c.index()] += 1);
-    }
-    for output in outputs {
-        uses[output.index()] += 1;
-    }
+    let nodes: Vec<Id> = emitted(g, outputs, leaves);
+    let absorbed = absorbed(g, outputs, &nodes);
     let mut lowerer = Lowerer {
         g,
         leaves,
-        uses,
-        memo: HashMap::new(),
+        absorbed,
+        values: HashMap::new(),
         sums: HashMap::new(),
         reciprocals: HashMap::new(),
         drafts: Vec::new(),
         splats: Vec::new(),
         next: 0,
     };
-    // Products that a multiply-add swallows are skipped here and expanded on demand.
-    for i in 0..needed.len() {
-        let id = id_at(i);
-        if needed[i] && lowerer.leaves.computed(g, id) && !lowerer.swallowed(id) {
-            lowerer.value(id);
+    for &id in &nodes {
+        if !lowerer.absorbed[id.index()] {
+            let value = lowerer.compute(id);
+            lowerer.values.insert(id, value);
         }
     }
     let results: Vec<Value> = outputs.iter().map(|&o| lowerer.value(o)).collect();
-    allocate(lowerer.drafts, &lowerer.splats, lowerer.next, &results)
+    allocate(&lowerer.drafts, &lowerer.splats, lowerer.next, &results)
 }
 
-fn id_at(index: usize) -> Id {
-    Id::from_index(index)
+/// Nodes that the tape computes, in dependency order.
+fn emitted<L: Lowering>(g: &Graph, outputs: &[Id], leaves: &L) -> Vec<Id> {
+    let (mut seen, mut pending, mut nodes) = (vec![false; g.len()], outputs.to_vec(), Vec::new());
+    while let Some(id) = pending.pop() {
+        if std::mem::replace(&mut seen[id.index()], true) || !leaves.computed(g, id) {
+            continue;
+        }
+        nodes.push(id);
+        for_each_child(g.node(id), |c| pending.push(c));
+    }
+    nodes.sort_unstable();
+    nodes
+}
+
+/// Which nodes need no instruction of their own. Only nodes with a single use qualify: recomputing is never cheaper.
+fn absorbed(g: &Graph, outputs: &[Id], nodes: &[Id]) -> Vec<bool> {
+    let (mut uses, mut computed) = (vec![0u32; g.len()], vec![false; g.len()]);
+    for id in outputs {
+        uses[id.index()] += 1;
+    }
+    for &id in nodes {
+        computed[id.index()] = true;
+        for_each_child(g.node(id), |c| uses[c.index()] += 1);
+    }
+    let once = |id: Id| computed[id.index()] && uses[id.index()] == 1;
+    let product = |id: Id| once(id) && matches!(g.node(id), Node::Binary(Binary::Mul, ..));
+    let mut absorbed = vec![false; g.len()];
+    for &id in nodes {
+        let taken = match *g.node(id) {
+            Node::Binary(Binary::Add, a, b) => [a, b].into_iter().find(|&x| product(x)),
+            Node::Binary(Binary::Sub, a, b) => [b, a].into_iter().find(|&x| product(x)),
+            Node::Unary(Unary::Exp, a) => match *g.node(a) {
+                // A difference that is a multiply-add already is worth more than the fused exponential.
+                Node::Binary(Binary::Sub, x, y) if once(a) && !product(x) && !product(y) => Some(a),
+                _ => None,
+            },
+            _ => None,
+        };
+        if let Some(taken) = taken {
+            absorbed[taken.index()] = true;
+        }
+    }
+    absorbed
 }
 
 impl<L: Lowering> Lowerer<'_, L> {
-    /// A product with a single use: left to the sum that uses it.
-    fn swallowed(&self, id: Id) -> bool {
-        matches!(self.g.node(id), Node::Binary(Binary::Mul, ..)) && self.uses[id.index()] == 1
-    }
-
     fn fresh(&mut self) -> usize {
         self.next += 1;
         self.next - 1
@@ -96,13 +129,13 @@ impl<L: Lowering> Lowerer<'_, L> {
         Value::Virtual(to)
     }
 
+    /// Where a node that was computed before, or is a leaf, is found.
     fn value(&mut self, id: Id) -> Value {
-        if let Some(&v) = self.memo.get(&id) {
+        if let Some(&v) = self.values.get(&id) {
             return v;
         }
-        let v = if self.leaves.computed(self.g, id) {
-            self.compute(id)
-        } else if let Some(column) = self.leaves.column(self.g, id) {
+        debug_assert!(!self.leaves.computed(self.g, id), "operands are computed before their users");
+        let v = if let Some(column) = self.leaves.column(self.g, id) {
             Value::Column(column)
         } else {
             let scalar = self.leaves.scalar(self.g, id) as u32;
@@ -110,32 +143,28 @@ impl<L: Lowering> Lowerer<'_, L> {
             self.splats.push((to, scalar));
             Value::Virtual(to)
         };
-        self.memo.insert(id, v);
+        self.values.insert(id, v);
         v
     }
 
-    /// The factors of a product that may be fused into a sum.
-    fn factors(&mut self, id: Id) -> Option<(Value, Value)> {
-        if !self.leaves.computed(self.g, id) || !self.swallowed(id) || self.memo.contains_key(&id) {
-            return None;
+    /// Operands of an absorbed node.
+    fn parts(&mut self, id: Id) -> Option<(Value, Value)> {
+        match *self.g.node(id) {
+            Node::Binary(_, a, b) if self.absorbed[id.index()] => Some((self.value(a), self.value(b))),
+            _ => None,
         }
-        let Node::Binary(Binary::Mul, a, b) = *self.g.node(id) else { return None };
-        Some((self.value(a), self.value(b)))
     }
 
     fn compute(&mut self, id: Id) -> Value {
-        match self.g.node(id).clone() {
+        match *self.g.node(id) {
             Node::Const(_) | Node::Input(_) => unreachable!("constants and inputs are leaves of every tape"),
             Node::Param(_) | Node::LogParam(_) => {
                 let (table, group) = self.leaves.table(self.g, id);
                 self.emit_gather(table, group)
             }
             Node::Unary(op, a) => {
-                if let (Unary::Exp, Node::Binary(Binary::Sub, x, y)) = (op, self.g.node(a).clone()) {
-                    if self.uses[a.index()] == 1 && self.factors(x).is_none() && self.factors(y).is_none() {
-                        let args = [self.value(x), self.value(y)];
-                        return self.emit(Code::ExpSub, &args);
-                    }
+                if let Some((x, y)) = self.parts(a) {
+                    return self.emit(Code::ExpSub, &[x, y]);
                 }
                 let a = self.value(a);
                 self.emit(unary_code(op), &[a])
@@ -145,7 +174,7 @@ impl<L: Lowering> Lowerer<'_, L> {
                 let args = [self.value(mask), self.value(a), self.value(b)];
                 self.emit(Code::Select, &args)
             }
-            Node::LogSumExp(terms) => {
+            Node::LogSumExp(ref terms) => {
                 let terms: Vec<Value> = terms.iter().map(|&t| self.value(t)).collect();
                 let largest = terms[1..].iter().fold(terms[0], |m, &t| self.emit(Code::Max, &[m, t]));
                 let parts: Vec<Value> = terms.iter().map(|&t| self.emit(Code::ExpSub, &[t, largest])).collect();
@@ -155,11 +184,8 @@ impl<L: Lowering> Lowerer<'_, L> {
                 self.emit(Code::Add, &[largest, log])
             }
             Node::Share(lse, k) => {
-                self.value(lse);
-                let (part, sum) = {
-                    let (parts, sum) = &self.sums[&lse];
-                    (parts[k as usize], *sum)
-                };
+                let (parts, sum) = &self.sums[&lse];
+                let (part, sum) = (parts[k as usize], *sum);
                 let inverse = self.reciprocal(sum);
                 self.emit(Code::Mul, &[part, inverse])
             }
@@ -186,18 +212,18 @@ impl<L: Lowering> Lowerer<'_, L> {
         match op {
             Binary::Add => {
                 for (product, rest) in [(a, b), (b, a)] {
-                    if let Some((x, y)) = self.factors(product) {
+                    if let Some((x, y)) = self.parts(product) {
                         let rest = self.value(rest);
                         return self.emit(Code::MulAdd, &[x, y, rest]);
                     }
                 }
             }
             Binary::Sub => {
-                if let Some((x, y)) = self.factors(b) {
+                if let Some((x, y)) = self.parts(b) {
                     let rest = self.value(a);
                     return self.emit(Code::NegMulAdd, &[x, y, rest]);
                 }
-                if let Some((x, y)) = self.factors(a) {
+                if let Some((x, y)) = self.parts(a) {
                     let rest = self.value(b);
                     return self.emit(Code::MulSub, &[x, y, rest]);
                 }
@@ -253,17 +279,18 @@ fn unary_code(op: Unary) -> Code {
 }
 
 /// Linear scan: scalars and outputs keep their register, others are reused after their last use.
-fn allocate(drafts: Vec<Draft>, splats: &[(usize, u32)], values: usize, outputs: &[Value]) -> Tape {
-    let mut last = vec![0usize; values];
+fn allocate(drafts: &[Draft], splats: &[(usize, u32)], values: usize, outputs: &[Value]) -> Tape {
+    // A value that nobody reads is over as soon as it is written.
+    let mut last: Vec<usize> = vec![0; values];
     for (at, draft) in drafts.iter().enumerate() {
-        for arg in operands(draft) {
-            if let Value::Virtual(v) = arg {
-                last[v] = at;
-            }
+        last[draft.to] = at;
+        for v in operands(draft) {
+            last[v] = at;
         }
     }
-    for value in outputs.iter().chain(splats.iter().map(|(v, _)| Value::Virtual(*v)).collect::<Vec<_>>().iter()) {
-        if let Value::Virtual(v) = *value {
+    let splatted = splats.iter().map(|(v, _)| Value::Virtual(*v));
+    for value in outputs.iter().copied().chain(splatted) {
+        if let Value::Virtual(v) = value {
             last[v] = usize::MAX;
         }
     }
@@ -282,30 +309,29 @@ fn allocate(drafts: Vec<Draft>, splats: &[(usize, u32)], values: usize, outputs:
             tape.registers as u32 - 1
         });
         register[draft.to] = to;
-        let place = |v: Value| match v {
-            Value::Virtual(v) => Place::register(register[v] as usize),
-            Value::Column(c) => Place::column(c),
-        };
-        let [a, b, c] = draft.args;
-        tape.code.push(Instruction { code: draft.code, to, a: place(a), b: place(b), c: place(c) });
-        let mut freed: Vec<usize> = operands(draft)
-            .into_iter()
-            .filter_map(|v| if let Value::Virtual(v) = v { (last[v] == at).then_some(v) } else { None })
-            .collect();
+        let [a, b, c] = draft.args.map(|v| place(v, &register));
+        tape.code.push(Instruction { code: draft.code, to, a, b, c });
+        let mut freed: Vec<usize> = operands(draft).chain([draft.to]).filter(|&v| last[v] == at).collect();
         freed.sort_unstable();
         freed.dedup();
         free.extend(freed.into_iter().map(|v| register[v]));
     }
-    tape.outputs = outputs
-        .iter()
-        .map(|v| match *v {
-            Value::Virtual(v) => Place::register(register[v] as usize),
-            Value::Column(c) => Place::column(c),
-        })
-        .collect();
+    tape.outputs = outputs.iter().map(|&v| place(v, &register)).collect();
     tape
 }
 
-fn operands(draft: &Draft) -> Vec<Value> {
-    if draft.code == Code::Gather { Vec::new() } else { draft.args.to_vec() }
+fn place(value: Value, register: &[u32]) -> Place {
+    match value {
+        Value::Virtual(v) => Place::register(register[v] as usize),
+        Value::Column(c) => Place::column(c),
+    }
+}
+
+/// Values that an instruction reads.
+fn operands(draft: &Draft) -> impl Iterator<Item = usize> {
+    let is_gather = draft.code == Code::Gather;
+    draft.args.into_iter().filter_map(move |arg| match arg {
+        Value::Virtual(v) if !is_gather => Some(v),
+        _ => None,
+    })
 }

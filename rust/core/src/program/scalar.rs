@@ -19,20 +19,28 @@ impl ScalarProgram {
         if let Some(&at) = self.position.get(&root) {
             return at;
         }
-        let needed = g.reachable(&[root]);
-        for i in 0..=root.index() {
-            let id = Id::from_index(i);
-            if !needed[i] || self.position.contains_key(&id) {
+        let mut pending = vec![root];
+        while let Some(&id) = pending.last() {
+            if self.position.contains_key(&id) {
+                pending.pop();
+                continue;
+            }
+            let before = pending.len();
+            for_each_child(g.node(id), |c| {
+                if !self.position.contains_key(&c) {
+                    pending.push(c);
+                }
+            });
+            if pending.len() > before {
                 continue;
             }
             debug_assert!(matches!(g.stage(id), Stage::Const | Stage::Scalar));
             let node = g.node(id).clone();
-            let mut children = Vec::new();
-            for_each_child(&node, |c| children.push(self.position[&c]));
             self.first_child.push(self.children.len());
-            self.children.extend(children);
+            for_each_child(&node, |c| self.children.push(self.position[&c]));
             self.position.insert(id, self.nodes.len());
             self.nodes.push(node);
+            pending.pop();
         }
         self.position[&root]
     }

@@ -69,6 +69,9 @@ pub fn multistart(
             .par_iter()
             .map_init(Scratch::default, |scratch, x| {
                 let mut out = Evaluation::default();
+                if control.is_cancelled() {
+                    return f64::INFINITY;
+                }
                 problem.evaluate(x, &scale, Mode::Value, 0.0, None, &mut scratch.workspace, &mut out);
                 if out.objective.is_nan() { f64::INFINITY } else { out.objective }
             })
@@ -86,14 +89,10 @@ pub fn multistart(
         .enumerate()
         .map_init(Scratch::default, |scratch, (i, x)| {
             if !chosen[i] {
-                return Solution {
-                    x: x.clone(),
-                    objective: first[i],
-                    status: Status::Screened,
-                    iterations: 0,
-                    evaluations: 1,
-                    gradient: f64::NAN,
-                };
+                return unsolved(x, first[i], Status::Screened);
+            }
+            if control.is_cancelled() {
+                return unsolved(x, f64::INFINITY, Status::Cancelled);
             }
             let solution = solve(problem, x, &scale, None, &settings, control.cancel(), scratch);
             control.advance();
@@ -133,14 +132,22 @@ pub fn refits(
         .par_chunks(n)
         .enumerate()
         .map_init(Scratch::default, |scratch, (i, weights)| {
-            let packed = problem.pack_weights(weights)?;
             let start = &coordinates[if coordinates.len() == 1 { 0 } else { i }];
+            if control.is_cancelled() {
+                return Ok(unsolved(start, f64::INFINITY, Status::Cancelled));
+            }
+            let packed = problem.pack_weights(weights)?;
             let solution = solve(problem, start, &scale, Some(&packed), &settings, control.cancel(), scratch);
             control.advance();
             Ok(solution)
         })
         .collect();
     Ok(collect(problem, &solutions?, &scale, clock))
+}
+
+/// Row of a report for a fit that was not run.
+fn unsolved(x: &[f64], objective: f64, status: Status) -> Solution {
+    Solution { x: x.to_vec(), objective, status, iterations: 0, evaluations: 0, gradient: f64::NAN }
 }
 
 fn settings(max_iterations: Option<usize>, warm: bool) -> Settings {

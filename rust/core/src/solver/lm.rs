@@ -83,6 +83,9 @@ const LOG_GUARD: f64 = 690.0;
 /// Widths of the smoothed kink, as fractions of the mean absolute residual.
 const KINK_WIDTHS: [f64; 7] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8];
 
+/// Steps that an intermediate width may take.
+const STAGE: usize = 100;
+
 /// Fits from one start. `x` holds the free parameters in the solver's coordinates (see [`Problem::evaluate`]).
 pub fn solve(
     problem: &Problem,
@@ -173,7 +176,8 @@ impl Run<'_> {
         let mut status = Status::Stalled;
         // From a cold start the residuals say nothing about those at the optimum: the first width is loose.
         let skip = usize::from(warm);
-        for (stage, fraction) in [1.0].iter().chain(&KINK_WIDTHS).enumerate().skip(skip) {
+        let limit = self.limit;
+        for fraction in [1.0].iter().chain(&KINK_WIDTHS).skip(skip) {
             self.width = 0.0;
             self.evaluate_here(Mode::Value, s);
             let mean = s.current.objective / self.problem.total_weight(self.weights);
@@ -181,13 +185,15 @@ impl Run<'_> {
                 return Status::Converged;
             }
             self.width = fraction * mean;
-            self.mode = if stage == 0 { Mode::Gauss } else { Mode::Newton };
+            self.mode = Mode::Gauss;
             self.gate = NEWTON_GATE;
+            // A stage that crawls is left unfinished: the next one starts from where it came.
+            self.limit = if *fraction == KINK_WIDTHS[KINK_WIDTHS.len() - 1] { limit } else { limit.min(self.iterations + STAGE) };
             if let Some(status) = self.begin(s) {
                 return status;
             }
             status = self.descend(s);
-            if matches!(status, Status::Cancelled | Status::IterationLimit) {
+            if status == Status::Cancelled || self.iterations >= limit {
                 break;
             }
             self.radius = self.radius.max(1e-3);

@@ -43,8 +43,13 @@ pub(crate) fn solve_subproblem(
     lower.resize(n, 0.0);
     // Largest curvature per unit of the metric: the natural unit of the multiplier.
     let top = (0..n).map(|i| (matrix[i * n + i] / metric[i * n + i]).abs()).fold(f64::MIN_POSITIVE, f64::max);
+    // Multiplier that a matrix of zeros would need; the smallest one worth trying for a matrix that is not definite.
+    let steepest = (0..n).map(|i| gradient[i] * gradient[i] / metric[i * n + i]).sum::<f64>().sqrt() / radius;
+    let smallest = (1e-10 * top).max(1e-3 * steepest).max(f64::MIN_POSITIVE);
     let (mut low, mut high) = (0.0f64, f64::INFINITY);
-    let (mut lambda, mut norm) = (0.0, 0.0);
+    // Steps limited by the radius come in runs: the last multiplier often is good enough, and saves a factorisation.
+    let (mut lambda, mut norm) = (guess, 0.0);
+    let mut unconstrained = guess == 0.0;
     for _ in 0..60 {
         for (f, (m, d)) in factor.iter_mut().zip(matrix.iter().zip(metric)) {
             *f = m + lambda * d;
@@ -54,7 +59,7 @@ pub(crate) fn solve_subproblem(
             lambda = if high.is_finite() {
                 0.5 * (low + high)
             } else if lambda == 0.0 {
-                if guess > 0.0 { guess } else { 1e-10 * top }
+                smallest
             } else {
                 lambda * 10.0
             };
@@ -76,6 +81,13 @@ pub(crate) fn solve_subproblem(
         }
         if norm < radius {
             high = lambda;
+            if !unconstrained {
+                unconstrained = true;
+                if low == 0.0 {
+                    lambda = 0.0;
+                    continue;
+                }
+            }
             // Nothing but rounding keeps the matrix from being definite: the step is as good as unconstrained.
             if low == 0.0 && lambda <= 1e-9 * top {
                 return Step { lambda, norm, interior: true };
@@ -95,7 +107,7 @@ pub(crate) fn solve_subproblem(
         } else if high.is_finite() {
             (low.max(1e-3 * high) * high).sqrt()
         } else {
-            4.0 * low.max(1e-12 * top)
+            4.0 * low.max(smallest)
         };
     }
     Step { lambda, norm, interior: false }
