@@ -18,10 +18,7 @@ fuzz_target!(|data: &[u8]| -> Corpus {
         }
         Err(error) => {
             let span = error.span();
-            assert!(
-                text.get(span.start..span.end).is_some(),
-                "{span:?} in {text:?}"
-            );
+            assert!(text.get(span.start..span.end).is_some(), "{span:?} in {text:?}");
             assert!(error.line() >= 1 && error.column() >= 1);
             assert!(error.to_string().lines().count() <= 3);
         }
@@ -42,31 +39,16 @@ fn accepted(text: &str, formula: &Formula) {
     }
     assert!(count <= MAX_NODES && depth(&formula.root) <= MAX_DEPTH);
     let span = formula.root.span;
-    let alone =
-        Formula::parse(&text[span.start..span.end]).expect("the span of an expression parses");
+    let alone = Formula::parse(&text[span.start..span.end]).expect("the span of an expression parses");
     assert_eq!(alone.root, formula.root);
 
     let latex = formula.latex();
-    assert_eq!(
-        latex.matches('{').count(),
-        latex.matches('}').count(),
-        "{latex}"
-    );
-    assert_eq!(
-        latex.matches(r"\left").count(),
-        latex.matches(r"\right").count(),
-        "{latex}"
-    );
+    assert_eq!(latex.matches('{').count(), latex.matches('}').count(), "{latex}");
+    assert_eq!(latex.matches(r"\left").count(), latex.matches(r"\right").count(), "{latex}");
 
-    let identity: BTreeMap<String, Expr> = formula
-        .root
-        .postorder()
-        .filter_map(|node| Some((node.name()?.to_owned(), node.clone())))
-        .collect();
-    assert_eq!(
-        &formula.substitute(&identity).expect("names for themselves"),
-        formula
-    );
+    let identity: BTreeMap<String, Expr> =
+        formula.root.postorder().filter_map(|node| Some((node.name()?.to_owned(), node.clone()))).collect();
+    assert_eq!(&formula.substitute(&identity).expect("names for themselves"), formula);
 }
 
 /// Compiles the formula with few or half of its names as parameters and evaluates everything on one row.

@@ -38,6 +38,7 @@ fn near(example: &Example, seed: u64) -> Vec<f64> {
 
 #[test]
 fn exact_data_of_every_law_are_fitted_exactly() {
+    let mut failures = Vec::new();
     for example in &EXAMPLES {
         let law = example.law();
         let data = data(example, &law, 150, 0.0);
@@ -48,26 +49,24 @@ fn exact_data_of_every_law_are_fitted_exactly() {
                 let options = Options { residual, loss, ..Options::default() };
                 let problem = Problem::new(law.clone(), &data, options).unwrap();
                 let report = fit(&problem, &starts);
-                let what = format!("{} {residual:?} {loss:?}", example.id);
-                let best = report.best().expect(&what);
-                let largest = report.objective[best] / 150.0;
+                let best = report.best().expect("a finite objective");
+                let (objective, status) = (report.objective[best], report.status[best]);
                 let limit = if loss == Loss::Absolute { 1e-9 } else { 1e-18 };
-                assert!(largest < limit, "{what}: objective {:e} {}", report.objective[best], report.status[best]);
-                assert!(
-                    report.status[best].was_successful(),
-                    "{what}: {:?} {:?} {:?}",
-                    report.status,
-                    report.objective,
-                    report.gradient
-                );
-                if !matches!(example.id, "farseer" | "data_constrained") {
-                    for (found, truth) in report.theta[best * k..].iter().zip(example.theta()) {
-                        assert!((found / truth - 1.0).abs() < 1e-4, "{what}: {found} for {truth}");
-                    }
+                // These two laws have directions that the data hardly determine.
+                let loose = matches!(example.id, "farseer" | "data_constrained");
+                let theta = report.theta[best * k..].iter().zip(example.theta());
+                let apart = theta.map(|(found, truth)| (found / truth - 1.0).abs()).fold(0.0, f64::max);
+                if objective > 150.0 * limit || !status.was_successful() || (apart > 1e-4 && !loose) {
+                    let gradient = report.gradient[best];
+                    failures.push(format!(
+                        "{} {residual:?} {loss:?}: {status}, objective {objective:.1e}, cosine {gradient:.1e}, off by {apart:.1e}",
+                        example.id
+                    ));
                 }
             }
         }
     }
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
 }
 
 #[test]

@@ -11,8 +11,8 @@ use scalinglaws_core::search::{self, Report};
 use scalinglaws_core::{Data, Error, Loss, Options, Prior, PriorKind, Problem, Residual, Status};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 /// How often the calling thread looks for signals and reports progress.

@@ -66,7 +66,9 @@ mod errors {
     pub(crate) fn core(error: &Error) -> PyErr {
         match error {
             Error::Formula(inner) => formula(inner),
-            Error::Data { column, row, .. } => python::DataError::new_err((error.to_string(), column.clone(), vec![*row])),
+            Error::Data { column, row, .. } => {
+                python::DataError::new_err((error.to_string(), column.clone(), vec![*row]))
+            }
             Error::Undefined { columns, row } => {
                 python::DataError::new_err((error.to_string(), columns.clone(), vec![*row]))
             }

@@ -36,11 +36,7 @@ impl FormulaError {
         let text = text.into();
         let start = boundary(&text, span.start);
         let end = boundary(&text, span.end).max(start);
-        Self {
-            message: message.into(),
-            text,
-            span: Span { start, end },
-        }
+        Self { message: message.into(), text, span: Span { start, end } }
     }
 
     /// What is wrong, in one sentence without the position.
@@ -65,38 +61,24 @@ impl FormulaError {
 
     /// The character of its line at which the span starts, counted from 1.
     pub fn column(&self) -> usize {
-        1 + self.text[self.line_start()..self.span.start]
-            .chars()
-            .count()
+        1 + self.text[self.line_start()..self.span.start].chars().count()
     }
 
     fn line_start(&self) -> usize {
-        self.text[..self.span.start]
-            .rfind('\n')
-            .map_or(0, |newline| newline + 1)
+        self.text[..self.span.start].rfind('\n').map_or(0, |newline| newline + 1)
     }
 
     fn render(&self) -> String {
         let line_start = self.line_start();
-        let line_end = self.text[self.span.start..]
-            .find('\n')
-            .map_or(self.text.len(), |i| self.span.start + i);
+        let line_end = self.text[self.span.start..].find('\n').map_or(self.text.len(), |i| self.span.start + i);
         let line: Vec<char> = self.text[line_start..line_end].chars().collect();
         let before = self.column() - 1;
         let marked_end = self.span.end.min(line_end).max(self.span.start);
-        let marked = self.text[self.span.start..marked_end]
-            .trim_end()
-            .chars()
-            .count()
-            .max(1);
+        let marked = self.text[self.span.start..marked_end].trim_end().chars().count().max(1);
 
         // The part of the line that is shown: all of it, or a window that starts some way before the place.
         let width = SHOWN - INDENT.len();
-        let first = if line.len() <= width {
-            0
-        } else {
-            before.saturating_sub(width / 3).min(line.len() - width)
-        };
+        let first = if line.len() <= width { 0 } else { before.saturating_sub(width / 3).min(line.len() - width) };
         let last = line.len().min(first + width);
         let mut shown: Vec<char> = line[first..last].to_vec();
         if first > 0 {
@@ -130,10 +112,7 @@ impl FormulaError {
 
 /// The last character boundary at or before `index`.
 fn boundary(text: &str, index: usize) -> usize {
-    (0..=index.min(text.len()))
-        .rev()
-        .find(|&i| text.is_char_boundary(i))
-        .unwrap_or(0)
+    (0..=index.min(text.len())).rev().find(|&i| text.is_char_boundary(i)).unwrap_or(0)
 }
 
 /// `c`, or a stand-in of width one for characters that would garble a terminal or the position of the carets.
@@ -152,9 +131,6 @@ pub(super) fn quoted(piece: &str) -> String {
     if piece.chars().count() <= LONGEST {
         format!("'{piece}'")
     } else {
-        format!(
-            "'{}{CUT}'",
-            piece.chars().take(LONGEST - CUT.len()).collect::<String>()
-        )
+        format!("'{}{CUT}'", piece.chars().take(LONGEST - CUT.len()).collect::<String>())
     }
 }

@@ -94,9 +94,7 @@ impl Function {
 
     /// The function called `name`.
     pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|function| function.name() == name)
+        Self::ALL.into_iter().find(|function| function.name() == name)
     }
 
     /// Whether the function takes two or more arguments; the others take exactly one.

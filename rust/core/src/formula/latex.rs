@@ -19,10 +19,7 @@ impl Formula {
 impl Expr {
     /// The expression as LaTeX for math mode.
     pub fn latex(&self) -> String {
-        let mut writer = Writer {
-            out: String::new(),
-            script: false,
-        };
+        let mut writer = Writer { out: String::new(), script: false };
         writer.sum(self);
         writer.out
     }
@@ -43,8 +40,7 @@ impl Writer {
         }
         self.term(first, true);
         for (op, term) in rest {
-            self.out
-                .push_str(if op == BinaryOp::Add { " + " } else { " - " });
+            self.out.push_str(if op == BinaryOp::Add { " + " } else { " - " });
             // a + (b - c) is a + b - c, but a - (b - c) and a + (-b) keep their parentheses.
             if op == BinaryOp::Add && is_sum(term) && !starts_with_sign(term) {
                 self.sum(term);
@@ -70,15 +66,8 @@ impl Writer {
                 self.out.push('-');
                 self.term(operand, false);
             }
-            ExprKind::Binary {
-                op: BinaryOp::Mul | BinaryOp::Div,
-                ..
-            } => self.fractions(expr),
-            ExprKind::Binary {
-                op: BinaryOp::Pow,
-                left,
-                right,
-            } => self.power(left, right),
+            ExprKind::Binary { op: BinaryOp::Mul | BinaryOp::Div, .. } => self.fractions(expr),
+            ExprKind::Binary { op: BinaryOp::Pow, left, right } => self.power(left, right),
             ExprKind::Binary { .. } => self.parentheses(expr),
             ExprKind::Number(value) => self.out.push_str(&number(*value)),
             ExprKind::Name(text) => self.out.push_str(&name(text, None)),
@@ -167,15 +156,12 @@ impl Writer {
         let after_digit = left.ends_with(|c: char| c.is_ascii_digit());
         let number_next = right.starts_with(|c: char| c.is_ascii_digit());
         let dot = number_next || (after_digit && right.starts_with(r"\frac"));
-        self.out
-            .insert_str(here, if dot { r" \cdot " } else { r"\," });
+        self.out.insert_str(here, if dot { r" \cdot " } else { r"\," });
     }
 
     fn power(&mut self, base: &Expr, exponent: &Expr) {
         let bare = match &base.kind {
-            ExprKind::Number(value) => {
-                !value.is_sign_negative() && number(*value).bytes().all(|c| c != b'^')
-            }
+            ExprKind::Number(value) => !value.is_sign_negative() && number(*value).bytes().all(|c| c != b'^'),
             ExprKind::Name(_) | ExprKind::Grouped { .. } => true,
             ExprKind::Call { function, .. } => matches!(function, Function::Abs | Function::Sqrt),
             _ => false,
@@ -205,9 +191,7 @@ impl Writer {
             Function::Log1p => {
                 self.out.push_str(r"\log");
                 let negated = args.first().and_then(|argument| match &argument.kind {
-                    ExprKind::Neg(operand) if !is_sum(operand) && !starts_with_sign(operand) => {
-                        Some(&**operand)
-                    }
+                    ExprKind::Neg(operand) if !is_sum(operand) && !starts_with_sign(operand) => Some(&**operand),
                     _ => None,
                 });
                 match negated {
@@ -264,10 +248,7 @@ impl Writer {
             }
         }
         let inside = &self.out[start..];
-        if [r"\frac", r"\sqrt", r"\left", "^"]
-            .iter()
-            .any(|tall| inside.contains(tall))
-        {
+        if [r"\frac", r"\sqrt", r"\left", "^"].iter().any(|tall| inside.contains(tall)) {
             self.out.insert_str(start, r"\left");
             self.out.push_str(r"\right");
         }
@@ -292,13 +273,7 @@ fn left_chain(mut expr: &Expr, belongs: fn(BinaryOp) -> bool) -> (&Expr, Vec<(Bi
 fn is_sum(expr: &Expr) -> bool {
     matches!(
         expr.kind,
-        ExprKind::Binary {
-            op: BinaryOp::Add | BinaryOp::Sub,
-            ..
-        } | ExprKind::Call {
-            function: Function::Expm1,
-            ..
-        }
+        ExprKind::Binary { op: BinaryOp::Add | BinaryOp::Sub, .. } | ExprKind::Call { function: Function::Expm1, .. }
     )
 }
 
@@ -309,14 +284,8 @@ fn starts_with_sign(mut expr: &Expr) -> bool {
             ExprKind::Neg(_) => return true,
             ExprKind::Number(value) => return value.is_sign_negative(),
             // A sum inside a product gets parentheses of its own.
-            ExprKind::Binary {
-                op: BinaryOp::Mul | BinaryOp::Div,
-                left,
-                ..
-            } if is_sum(left) => return false,
-            ExprKind::Binary {
-                op: BinaryOp::Pow, ..
-            } => return false,
+            ExprKind::Binary { op: BinaryOp::Mul | BinaryOp::Div, left, .. } if is_sum(left) => return false,
+            ExprKind::Binary { op: BinaryOp::Pow, .. } => return false,
             ExprKind::Binary { left, .. } => expr = left,
             _ => return false,
         }
@@ -325,10 +294,7 @@ fn starts_with_sign(mut expr: &Expr) -> bool {
 
 /// Whether the expression may stand on either side of a slash in an exponent.
 fn is_short(expr: &Expr) -> bool {
-    matches!(
-        expr.kind,
-        ExprKind::Number(_) | ExprKind::Name(_) | ExprKind::Grouped { .. }
-    )
+    matches!(expr.kind, ExprKind::Number(_) | ExprKind::Name(_) | ExprKind::Grouped { .. })
 }
 
 fn number(value: f64) -> String {
@@ -353,18 +319,8 @@ fn name(text: &str, column: Option<&str>) -> String {
         subscripts.push(digits.to_owned());
     }
     subscripts.extend(parts.map(subscript));
-    subscripts.extend(column.map(|column| {
-        if column.contains('_') {
-            upright(column)
-        } else {
-            symbol(column)
-        }
-    }));
-    if subscripts.is_empty() {
-        symbol(stem)
-    } else {
-        format!("{}_{{{}}}", symbol(stem), subscripts.join(","))
-    }
+    subscripts.extend(column.map(|column| if column.contains('_') { upright(column) } else { symbol(column) }));
+    if subscripts.is_empty() { symbol(stem) } else { format!("{}_{{{}}}", symbol(stem), subscripts.join(",")) }
 }
 
 fn subscript(part: &str) -> String {
@@ -434,19 +390,10 @@ fn symbol(stem: &str) -> String {
     let mut letters = stem.chars();
     if let (Some(letter), None) = (letters.next(), letters.next()) {
         let small = LETTERS.chars().position(|c| c == letter);
-        let capital = CAPITALS
-            .chars()
-            .position(|c| c == letter)
-            .map(|place| place + FIRST_CAPITAL);
-        return small
-            .or(capital)
-            .map_or_else(|| stem.to_owned(), |place| format!(r"\{}", COMMANDS[place]));
+        let capital = CAPITALS.chars().position(|c| c == letter).map(|place| place + FIRST_CAPITAL);
+        return small.or(capital).map_or_else(|| stem.to_owned(), |place| format!(r"\{}", COMMANDS[place]));
     }
-    if COMMANDS.contains(&stem) {
-        format!(r"\{stem}")
-    } else {
-        upright(stem)
-    }
+    if COMMANDS.contains(&stem) { format!(r"\{stem}") } else { upright(stem) }
 }
 
 fn upright(word: &str) -> String {

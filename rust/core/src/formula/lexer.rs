@@ -31,10 +31,9 @@ pub(super) struct Token {
 /// Words that Python does not accept as names. A formula with one of them could not be written as a Python
 /// expression, nor could its value be passed as a keyword argument.
 const KEYWORDS: [&str; 35] = [
-    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue",
-    "def", "del", "elif", "else", "except", "finally", "for", "from", "global", "if", "import",
-    "in", "is", "lambda", "nonlocal", "not", "or", "pass", "raise", "return", "try", "while",
-    "with", "yield",
+    "False", "None", "True", "and", "as", "assert", "async", "await", "break", "class", "continue", "def", "del",
+    "elif", "else", "except", "finally", "for", "from", "global", "if", "import", "in", "is", "lambda", "nonlocal",
+    "not", "or", "pass", "raise", "return", "try", "while", "with", "yield",
 ];
 
 #[derive(Clone, Copy)]
@@ -56,10 +55,7 @@ impl<'t> Lexer<'t> {
         self.position = start;
         let mut chars = skipped.chars();
         let Some(first) = chars.next() else {
-            return Ok(Token {
-                kind: TokenKind::End,
-                span: Span::new(start, start),
-            });
+            return Ok(Token { kind: TokenKind::End, span: Span::new(start, start) });
         };
         let second = chars.next().unwrap_or('\0');
         let (kind, length) = match (first, second) {
@@ -67,10 +63,7 @@ impl<'t> Lexer<'t> {
             _ if is_name_start(first) => return self.name(),
             ('*', '*') => (TokenKind::Power, 2),
             ('/', '/') => {
-                return problem(
-                    Span::new(start, start + 2),
-                    "'//' is not an operator; '/' divides",
-                );
+                return problem(Span::new(start, start + 2), "'//' is not an operator; '/' divides");
             }
             ('+', _) => (TokenKind::Plus, 1),
             ('-', _) => (TokenKind::Minus, 1),
@@ -85,10 +78,7 @@ impl<'t> Lexer<'t> {
             _ => return self.unknown(first, second),
         };
         self.position = start + length;
-        Ok(Token {
-            kind,
-            span: Span::new(start, self.position),
-        })
+        Ok(Token { kind, span: Span::new(start, self.position) })
     }
 
     fn name(&mut self) -> Step<Token> {
@@ -97,49 +87,26 @@ impl<'t> Lexer<'t> {
         let span = Span::new(self.position, self.position + length);
         let name = &rest[..length];
         if KEYWORDS.contains(&name) {
-            let hint = if name == "lambda" {
-                "; 'lambda_' is free"
-            } else {
-                ""
-            };
-            return problem(
-                span,
-                format!(
-                    "{} is a reserved word of Python and cannot be a name{hint}",
-                    quoted(name)
-                ),
-            );
+            let hint = if name == "lambda" { "; 'lambda_' is free" } else { "" };
+            return problem(span, format!("{} is a reserved word of Python and cannot be a name{hint}", quoted(name)));
         }
         for (offset, c) in name.char_indices() {
             if let Some(canonical) = canonical(c) {
                 let at = span.start + offset;
-                let message = format!(
-                    "'{c}' is a variant of '{canonical}', which Python takes instead: write that"
-                );
+                let message = format!("'{c}' is a variant of '{canonical}', which Python takes instead: write that");
                 return problem(Span::new(at, at + c.len_utf8()), message);
             }
         }
         self.position = span.end;
-        Ok(Token {
-            kind: TokenKind::Name,
-            span,
-        })
+        Ok(Token { kind: TokenKind::Name, span })
     }
 
     /// A number as Python writes it: `12`, `1_000`, `1.`, `.5`, `6.02e+23`.
     fn number(&mut self) -> Step<Token> {
         let bytes = self.text.as_bytes();
         let start = self.position;
-        if bytes[start] == b'0'
-            && matches!(
-                bytes.get(start + 1),
-                Some(b'x' | b'X' | b'o' | b'O' | b'b' | b'B')
-            )
-        {
-            return problem(
-                Span::new(start, start + 2),
-                "numbers are written in base ten",
-            );
+        if bytes[start] == b'0' && matches!(bytes.get(start + 1), Some(b'x' | b'X' | b'o' | b'O' | b'b' | b'B')) {
+            return problem(Span::new(start, start + 2), "numbers are written in base ten");
         }
         let mut end = self.digits(start)?;
         let whole = end;
@@ -159,22 +126,14 @@ impl<'t> Lexer<'t> {
         let span = Span::new(start, end);
         let digits = self.text[start..end].replace('_', "");
         if end == whole && digits.starts_with('0') && digits.bytes().any(|digit| digit != b'0') {
-            return problem(
-                span,
-                format!("the whole number {} starts with a zero", quoted(&digits)),
-            );
+            return problem(span, format!("the whole number {} starts with a zero", quoted(&digits)));
         }
-        let value: f64 = digits
-            .parse()
-            .expect("digits, a point and an exponent are a number");
+        let value: f64 = digits.parse().expect("digits, a point and an exponent are a number");
         if value.is_infinite() {
             return problem(span, format!("the number {} is too large", quoted(&digits)));
         }
         self.position = end;
-        Ok(Token {
-            kind: TokenKind::Number(value),
-            span,
-        })
+        Ok(Token { kind: TokenKind::Number(value), span })
     }
 
     /// The end of the digits at `start`, which single underscores may separate.
@@ -200,14 +159,8 @@ impl<'t> Lexer<'t> {
                 length = 2;
                 format!("a formula has no comparison '{first}='; the target is separated by '~'")
             }
-            ('=', _) => {
-                "'=' is not an operator; the target is separated by '~', as in 'L ~ E + A/N**alpha'"
-                    .into()
-            }
-            ('.', _) => {
-                "unexpected '.': functions and names are written without a module or table in front"
-                    .into()
-            }
+            ('=', _) => "'=' is not an operator; the target is separated by '~', as in 'L ~ E + A/N**alpha'".into(),
+            ('.', _) => "unexpected '.': functions and names are written without a module or table in front".into(),
             _ => match ascii_for(first) {
                 Some(ascii) => format!("unknown character '{first}'; write '{ascii}'"),
                 None => format!("unknown character '{}'", first.escape_debug()),

@@ -4,30 +4,20 @@
 use super::error::quoted;
 use super::lexer::{Lexer, Token, TokenKind};
 use super::problem::{
-    Step, check_count, column_without_name, misplaced_tilde, missing_operator, never_closed,
-    never_opened, nothing_on_the, problem, second_tilde, stray_comma, two_uses, unknown_function,
+    Step, check_count, column_without_name, misplaced_tilde, missing_operator, never_closed, never_opened,
+    nothing_on_the, problem, second_tilde, stray_comma, two_uses, unknown_function,
 };
 use super::{
-    BinaryOp, Expr, ExprKind, Formula, FormulaError, Function, MAX_DEPTH, MAX_LENGTH, MAX_NESTING,
-    MAX_NODES, Span,
+    BinaryOp, Expr, ExprKind, Formula, FormulaError, Function, MAX_DEPTH, MAX_LENGTH, MAX_NESTING, MAX_NODES, Span,
 };
 use std::collections::{HashMap, HashSet};
 
 pub(super) fn parse(text: &str) -> Result<Formula, FormulaError> {
     if text.len() > MAX_LENGTH {
-        let message = format!(
-            "the formula is {} bytes long; the limit is {MAX_LENGTH}",
-            text.len()
-        );
-        return Err(FormulaError::new(
-            message,
-            text,
-            Span::new(MAX_LENGTH, MAX_LENGTH + 1),
-        ));
+        let message = format!("the formula is {} bytes long; the limit is {MAX_LENGTH}", text.len());
+        return Err(FormulaError::new(message, text, Span::new(MAX_LENGTH, MAX_LENGTH + 1)));
     }
-    Parser::new(text)
-        .and_then(Parser::formula)
-        .map_err(|problem| problem.in_text(text))
+    Parser::new(text).and_then(Parser::formula).map_err(|problem| problem.in_text(text))
 }
 
 /// Binding powers: an operator is taken while it binds at least as tightly as what waits for the operand before it.
@@ -56,41 +46,22 @@ struct Tree {
 /// What has begun and waits for the expression that is read next.
 enum Waiting {
     /// An operator with its left operand.
-    Binary {
-        op: BinaryOp,
-        operator: Span,
-        left: Tree,
-    },
+    Binary { op: BinaryOp, operator: Span, left: Tree },
     /// A sign.
     Sign { kind: TokenKind, at: Span },
     /// An opening parenthesis.
     Group { open: Span },
     /// A call with the arguments before this one and the depth of the deepest.
-    Call {
-        function: Function,
-        name: Span,
-        open: Span,
-        args: Vec<Expr>,
-        depth: usize,
-    },
+    Call { function: Function, name: Span, open: Span, args: Vec<Expr>, depth: usize },
 }
 
 impl Waiting {
     /// The least binding power of the operators that belong to the awaited expression.
     fn least(&self) -> u8 {
         match self {
-            Self::Binary {
-                op: BinaryOp::Pow, ..
-            } => POWER,
-            Self::Binary {
-                op: BinaryOp::Mul | BinaryOp::Div,
-                ..
-            }
-            | Self::Sign { .. } => SIGN,
-            Self::Binary {
-                op: BinaryOp::Add | BinaryOp::Sub,
-                ..
-            } => PRODUCT,
+            Self::Binary { op: BinaryOp::Pow, .. } => POWER,
+            Self::Binary { op: BinaryOp::Mul | BinaryOp::Div, .. } | Self::Sign { .. } => SIGN,
+            Self::Binary { op: BinaryOp::Add | BinaryOp::Sub, .. } => PRODUCT,
             Self::Group { .. } | Self::Call { .. } => SUM,
         }
     }
@@ -142,18 +113,12 @@ impl<'t> Parser<'t> {
         if self.token.kind != TokenKind::End {
             return self.after_operand();
         }
-        Ok(Formula {
-            text: self.text.to_owned(),
-            target: self.target.map(str::to_owned),
-            root,
-        })
+        Ok(Formula { text: self.text.to_owned(), target: self.target.map(str::to_owned), root })
     }
 
     fn take_target(&mut self) -> Step<()> {
         let first = self.token;
-        let tilde = { self.lexer }
-            .next()
-            .is_ok_and(|second| second.kind == TokenKind::Tilde);
+        let tilde = { self.lexer }.next().is_ok_and(|second| second.kind == TokenKind::Tilde);
         if first.kind == TokenKind::Name && tilde {
             let name = self.piece(first.span);
             if Function::from_name(name).is_some() {
@@ -189,14 +154,7 @@ impl<'t> Parser<'t> {
                     && power >= least
                 {
                     let operator = self.token.span;
-                    self.wait(
-                        Waiting::Binary {
-                            op,
-                            operator,
-                            left: tree,
-                        },
-                        operator,
-                    )?;
+                    self.wait(Waiting::Binary { op, operator, left: tree }, operator)?;
                     self.advance()?;
                     continue 'operand;
                 }
@@ -215,10 +173,7 @@ impl<'t> Parser<'t> {
     fn wait(&mut self, waiting: Waiting, at: Span) -> Step<()> {
         self.nesting += usize::from(waiting.nests());
         if self.nesting > MAX_NESTING {
-            return problem(
-                at,
-                format!("the formula is nested more than {MAX_NESTING} levels deep"),
-            );
+            return problem(at, format!("the formula is nested more than {MAX_NESTING} levels deep"));
         }
         self.waiting.push(waiting);
         Ok(())
@@ -257,13 +212,7 @@ impl<'t> Parser<'t> {
         match (Function::from_name(name), self.token.kind) {
             (Some(function), TokenKind::Open) => {
                 let open = self.token.span;
-                let call = Waiting::Call {
-                    function,
-                    name: span,
-                    open,
-                    args: Vec::new(),
-                    depth: 0,
-                };
+                let call = Waiting::Call { function, name: span, open, args: Vec::new(), depth: 0 };
                 self.wait(call, open)?;
                 self.advance()?;
                 if self.token.kind == TokenKind::Close {
@@ -276,8 +225,7 @@ impl<'t> Parser<'t> {
             (None, TokenKind::OpenBracket) => self.grouped(name, span).map(Some),
             (None, _) => {
                 self.declare(name, None, span)?;
-                self.node(ExprKind::Name(name.to_owned()), span, 0, span)
-                    .map(Some)
+                self.node(ExprKind::Name(name.to_owned()), span, 0, span).map(Some)
             }
         }
     }
@@ -291,8 +239,7 @@ impl<'t> Parser<'t> {
         }
         let column = self.piece(inside.span);
         if inside.kind != TokenKind::Name || Function::from_name(column).is_some() {
-            let message =
-                "the brackets after a name hold the name of a column, as in 'A[language]'";
+            let message = "the brackets after a name hold the name of a column, as in 'A[language]'";
             return problem(inside.span, message);
         }
         self.advance()?;
@@ -307,10 +254,7 @@ impl<'t> Parser<'t> {
         let span = start.to(self.token.span);
         self.advance()?;
         self.declare(name, Some(column), span)?;
-        let kind = ExprKind::Grouped {
-            name: name.to_owned(),
-            column: column.to_owned(),
-        };
+        let kind = ExprKind::Grouped { name: name.to_owned(), column: column.to_owned() };
         self.node(kind, span, 0, span)
     }
 
@@ -319,10 +263,7 @@ impl<'t> Parser<'t> {
         if let Some(target) = self.target
             && (target == name || Some(target) == column)
         {
-            let message = format!(
-                "the target {} may not appear on the right-hand side",
-                quoted(target)
-            );
+            let message = format!("the target {} may not appear on the right-hand side", quoted(target));
             return problem(span, message);
         }
         let earlier = *self.columns.entry(name).or_insert(column);
@@ -333,10 +274,7 @@ impl<'t> Parser<'t> {
         // What has a column is a parameter, what stands in brackets is a column of the data: nothing is both.
         for both in [Some(name), column].into_iter().flatten() {
             if self.grouping.contains(both) && self.columns.get(both).is_some_and(Option::is_some) {
-                let message = format!(
-                    "{} is used both as a parameter and as a column in brackets",
-                    quoted(both)
-                );
+                let message = format!("{} is used both as a parameter and as a column in brackets", quoted(both));
                 return problem(span, message);
             }
         }
@@ -350,37 +288,22 @@ impl<'t> Parser<'t> {
                 let span = left.expr.span.to(tree.expr.span);
                 let depth = left.depth.max(tree.depth);
                 let (left, right) = (Box::new(left.expr), Box::new(tree.expr));
-                self.node(ExprKind::Binary { op, left, right }, span, depth, operator)
-                    .map(Some)
+                self.node(ExprKind::Binary { op, left, right }, span, depth, operator).map(Some)
             }
-            Waiting::Sign {
-                kind: TokenKind::Minus,
-                at,
-            } => {
+            Waiting::Sign { kind: TokenKind::Minus, at } => {
                 let span = at.to(tree.expr.span);
-                self.node(ExprKind::Neg(Box::new(tree.expr)), span, tree.depth, at)
-                    .map(Some)
+                self.node(ExprKind::Neg(Box::new(tree.expr)), span, tree.depth, at).map(Some)
             }
             Waiting::Sign { at, .. } => Ok(Some(widened(tree, at))),
             Waiting::Group { open } => {
                 let here = self.token;
                 if here.kind != TokenKind::Close {
-                    return if here.kind == TokenKind::End {
-                        never_closed(open, '(')
-                    } else {
-                        self.after_operand()
-                    };
+                    return if here.kind == TokenKind::End { never_closed(open, '(') } else { self.after_operand() };
                 }
                 self.advance()?;
                 Ok(Some(widened(tree, open.to(here.span))))
             }
-            Waiting::Call {
-                function,
-                name,
-                open,
-                mut args,
-                depth,
-            } => {
+            Waiting::Call { function, name, open, mut args, depth } => {
                 let here = self.token;
                 let depth = depth.max(tree.depth);
                 args.push(tree.expr);
@@ -392,23 +315,13 @@ impl<'t> Parser<'t> {
                 }
                 // The last argument may have a comma after it.
                 if self.token.kind != TokenKind::Close {
-                    self.wait(
-                        Waiting::Call {
-                            function,
-                            name,
-                            open,
-                            args,
-                            depth,
-                        },
-                        open,
-                    )?;
+                    self.wait(Waiting::Call { function, name, open, args, depth }, open)?;
                     return Ok(None);
                 }
                 let span = name.to(self.token.span);
                 self.advance()?;
                 check_count(function, args.len(), span)?;
-                self.node(ExprKind::Call { function, args }, span, depth, name)
-                    .map(Some)
+                self.node(ExprKind::Call { function, args }, span, depth, name).map(Some)
             }
         }
     }
@@ -417,20 +330,15 @@ impl<'t> Parser<'t> {
     fn node(&mut self, kind: ExprKind, span: Span, depth: usize, blame: Span) -> Step<Tree> {
         self.nodes += 1;
         if self.nodes > MAX_NODES {
-            let message =
-                format!("the formula has more than {MAX_NODES} numbers, names and operations");
+            let message = format!("the formula has more than {MAX_NODES} numbers, names and operations");
             return problem(blame, message);
         }
         if depth + 1 > MAX_DEPTH {
-            let message = format!(
-                "more than {MAX_DEPTH} operations inside one another; break long chains up with parentheses"
-            );
+            let message =
+                format!("more than {MAX_DEPTH} operations inside one another; break long chains up with parentheses");
             return problem(blame, message);
         }
-        Ok(Tree {
-            expr: Expr { kind, span },
-            depth: depth + 1,
-        })
+        Ok(Tree { expr: Expr { kind, span }, depth: depth + 1 })
     }
 
     /// The error for a token that cannot begin an operand.
@@ -440,15 +348,10 @@ impl<'t> Parser<'t> {
         let before = self.previous;
         match (before.map(|token| token.kind), here.kind) {
             (None, Tilde) => problem(here.span, "the name of the target is missing before '~'"),
-            (Some(Tilde), End) => problem(
-                before.unwrap_or(here).span,
-                "the expression is missing after '~'",
-            ),
+            (Some(Tilde), End) => problem(before.unwrap_or(here).span, "the expression is missing after '~'"),
             (Some(Tilde), Tilde) => second_tilde(here.span),
             (Some(Open | Comma), End) => self.unclosed(),
-            (Some(Open | Comma), Comma) => {
-                problem(here.span, "an argument is missing before this ','")
-            }
+            (Some(Open | Comma), Comma) => problem(here.span, "an argument is missing before this ','"),
             (Some(kind), End | Close | CloseBracket | Comma | Tilde) if binary(kind).is_some() => {
                 let operator = before.unwrap_or(here).span;
                 nothing_on_the("right", self.piece(operator), operator)

@@ -13,10 +13,7 @@ const ATOM: u8 = 5;
 fn strength(expr: &Expr) -> u8 {
     match &expr.kind {
         ExprKind::Number(value) if value.is_sign_negative() => SIGN,
-        ExprKind::Number(_)
-        | ExprKind::Name(_)
-        | ExprKind::Grouped { .. }
-        | ExprKind::Call { .. } => ATOM,
+        ExprKind::Number(_) | ExprKind::Name(_) | ExprKind::Grouped { .. } | ExprKind::Call { .. } => ATOM,
         ExprKind::Neg(_) => SIGN,
         ExprKind::Binary { op, .. } => match op {
             BinaryOp::Add | BinaryOp::Sub => SUM,
@@ -56,11 +53,7 @@ pub(super) fn write(root: &Expr, out: &mut impl Write) -> Result {
                         BinaryOp::Div => (" / ", PRODUCT, SIGN),
                         BinaryOp::Pow => ("**", ATOM, SIGN),
                     };
-                    waiting.extend([
-                        Piece::Tree(right, right_least),
-                        Piece::Text(text),
-                        Piece::Tree(left, left_least),
-                    ]);
+                    waiting.extend([Piece::Tree(right, right_least), Piece::Text(text), Piece::Tree(left, left_least)]);
                 }
                 ExprKind::Call { function, args } => {
                     out.write_str(function.name())?;
@@ -82,11 +75,7 @@ pub(super) fn write(root: &Expr, out: &mut impl Write) -> Result {
 /// The shortest text that reads back as `value`, with an exponent only where that saves much.
 pub(super) fn number(value: f64) -> String {
     let (plain, scientific) = (format!("{value}"), format!("{value:e}"));
-    if plain.len() > scientific.len() + 3 {
-        scientific
-    } else {
-        plain
-    }
+    if plain.len() > scientific.len() + 3 { scientific } else { plain }
 }
 
 impl Display for Expr {

@@ -15,10 +15,7 @@ pub(super) type Step<T> = Result<T, Box<Problem>>;
 
 /// The error half of a [`Step`].
 pub(super) fn problem<T>(span: Span, message: impl Into<String>) -> Step<T> {
-    Err(Box::new(Problem {
-        message: message.into(),
-        span,
-    }))
+    Err(Box::new(Problem { message: message.into(), span }))
 }
 
 impl Problem {
@@ -28,10 +25,7 @@ impl Problem {
 }
 
 pub(super) fn misplaced_underscore<T>(at: Span) -> Step<T> {
-    problem(
-        at,
-        "an underscore in a number must stand between two digits",
-    )
+    problem(at, "an underscore in a number must stand between two digits")
 }
 
 pub(super) fn never_opened<T>(at: Span, close: char, open: char) -> Step<T> {
@@ -43,24 +37,15 @@ pub(super) fn never_closed<T>(at: Span, open: char) -> Step<T> {
 }
 
 pub(super) fn column_without_name<T>(at: Span) -> Step<T> {
-    problem(
-        at,
-        "only a name can have a column in brackets, as in 'A[language]'",
-    )
+    problem(at, "only a name can have a column in brackets, as in 'A[language]'")
 }
 
 pub(super) fn stray_comma<T>(at: Span) -> Step<T> {
-    problem(
-        at,
-        "a ',' separates the arguments of a function and has no other use",
-    )
+    problem(at, "a ',' separates the arguments of a function and has no other use")
 }
 
 pub(super) fn misplaced_tilde<T>(at: Span) -> Step<T> {
-    problem(
-        at,
-        "only the name of the target, alone, can stand before '~'",
-    )
+    problem(at, "only the name of the target, alone, can stand before '~'")
 }
 
 pub(super) fn second_tilde<T>(at: Span) -> Step<T> {
@@ -68,20 +53,13 @@ pub(super) fn second_tilde<T>(at: Span) -> Step<T> {
 }
 
 pub(super) fn nothing_on_the<T>(side: &str, operator: &str, at: Span) -> Step<T> {
-    problem(
-        at,
-        format!(
-            "the operator {} has nothing on its {side}",
-            quoted(operator)
-        ),
-    )
+    problem(at, format!("the operator {} has nothing on its {side}", quoted(operator)))
 }
 
 pub(super) fn missing_operator<T>(left: &str, right: &str, at: Span) -> Step<T> {
     let product = format!("{left}*{right}");
     let (left, right, product) = (quoted(left), quoted(right), quoted(&product));
-    let message =
-        format!("an operator is missing between {left} and {right}; to multiply, write {product}");
+    let message = format!("an operator is missing between {left} and {right}; to multiply, write {product}");
     problem(at, message)
 }
 
@@ -95,12 +73,7 @@ pub(super) fn unknown_function<T>(name: &str, at: Span) -> Step<T> {
 }
 
 /// `name` appears with `column` where it appeared with `earlier` before.
-pub(super) fn two_uses<T>(
-    name: &str,
-    earlier: Option<&str>,
-    column: Option<&str>,
-    at: Span,
-) -> Step<T> {
+pub(super) fn two_uses<T>(name: &str, earlier: Option<&str>, column: Option<&str>, at: Span) -> Step<T> {
     let name = quoted(name);
     let message = match (earlier.map(quoted), column) {
         (None, _) => format!("{name} has a column here but none where it first appears"),
@@ -119,10 +92,7 @@ pub(super) fn check_count(function: Function, count: usize, at: Span) -> Step<()
     let name = function.name();
     if function.is_variadic() {
         if count < 2 {
-            return problem(
-                at,
-                format!("{name}() takes two or more arguments, not {count}"),
-            );
+            return problem(at, format!("{name}() takes two or more arguments, not {count}"));
         }
     } else if count != 1 {
         return problem(at, format!("{name}() takes one argument, not {count}"));

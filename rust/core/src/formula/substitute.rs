@@ -36,24 +36,14 @@ impl Formula {
 
         let names = self.names();
         if let Some(missing) = map.keys().find(|key| !names.contains(&key.as_str())) {
-            return fail(format!(
-                "the formula has no name {} to replace",
-                quoted(missing)
-            ));
+            return fail(format!("the formula has no name {} to replace", quoted(missing)));
         }
-        if map
-            .values()
-            .flat_map(Expr::postorder)
-            .any(|e| matches!(e.kind, ExprKind::Number(v) if !v.is_finite()))
-        {
+        if map.values().flat_map(Expr::postorder).any(|e| matches!(e.kind, ExprKind::Number(v) if !v.is_finite())) {
             return fail("a replacement holds a number that is not finite".into());
         }
 
         // A small map can ask for a huge result: add it up before anything is built.
-        let sizes: BTreeMap<&str, Size> = map
-            .iter()
-            .map(|(name, expr)| (name.as_str(), size(expr)))
-            .collect();
+        let sizes: BTreeMap<&str, Size> = map.iter().map(|(name, expr)| (name.as_str(), size(expr))).collect();
         let (mut nodes, mut letters, mut depth) = (0_usize, 0_usize, 0_usize);
         let mut walk = self.root.postorder();
         while let Some(node) = walk.next() {
@@ -69,30 +59,18 @@ impl Formula {
             ));
         }
 
-        let root = self
-            .root
-            .rebuild(|leaf| leaf.name().and_then(|name| map.get(name)).map(unsigned));
-        let made = Self {
-            text: String::new(),
-            target: self.target.clone(),
-            root,
-        };
+        let root = self.root.rebuild(|leaf| leaf.name().and_then(|name| map.get(name)).map(unsigned));
+        let made = Self { text: String::new(), target: self.target.clone(), root };
         let parsed = Self::parse(&made.to_string())?;
         if parsed != made {
-            return fail(
-                "a replacement holds a name that is not a name of the formula language".into(),
-            );
+            return fail("a replacement holds a name that is not a name of the formula language".into());
         }
         Ok(parsed)
     }
 }
 
 fn size(expr: &Expr) -> Size {
-    let mut size = Size {
-        nodes: 0,
-        depth: 0,
-        letters: 0,
-    };
+    let mut size = Size { nodes: 0, depth: 0, letters: 0 };
     let mut walk = expr.postorder();
     while let Some(node) = walk.next() {
         size.nodes += 1;
@@ -106,14 +84,8 @@ fn size(expr: &Expr) -> Size {
 fn unsigned(expr: &Expr) -> Expr {
     expr.rebuild(|leaf| match leaf.kind {
         ExprKind::Number(value) if value.is_sign_negative() => {
-            let positive = Expr {
-                kind: ExprKind::Number(-value),
-                span: leaf.span,
-            };
-            Some(Expr {
-                kind: ExprKind::Neg(Box::new(positive)),
-                span: leaf.span,
-            })
+            let positive = Expr { kind: ExprKind::Number(-value), span: leaf.span };
+            Some(Expr { kind: ExprKind::Neg(Box::new(positive)), span: leaf.span })
         }
         _ => None,
     })

@@ -128,9 +128,7 @@ impl Expr {
     /// A stack machine that pops the values of a node's [`children`](Self::children) and pushes the node's own value
     /// evaluates the tree.
     pub fn postorder(&self) -> Postorder<'_> {
-        Postorder {
-            path: vec![(self, 0)],
-        }
+        Postorder { path: vec![(self, 0)] }
     }
 
     /// A copy of the tree in which `leaf` may replace any node without children.
@@ -139,41 +137,27 @@ impl Expr {
         for node in self.postorder() {
             let kind = match &node.kind {
                 ExprKind::Number(_) | ExprKind::Name(_) | ExprKind::Grouped { .. } => {
-                    done.push(leaf(node).unwrap_or_else(|| Self {
-                        kind: node.kind.clone(),
-                        span: node.span,
-                    }));
+                    done.push(leaf(node).unwrap_or_else(|| Self { kind: node.kind.clone(), span: node.span }));
                     continue;
                 }
                 ExprKind::Neg(_) => ExprKind::Neg(Box::new(pop(&mut done))),
                 ExprKind::Binary { op, .. } => {
                     let right = Box::new(pop(&mut done));
-                    ExprKind::Binary {
-                        op: *op,
-                        left: Box::new(pop(&mut done)),
-                        right,
-                    }
+                    ExprKind::Binary { op: *op, left: Box::new(pop(&mut done)), right }
                 }
                 ExprKind::Call { function, args } => {
                     let args = done.split_off(done.len() - args.len());
-                    ExprKind::Call {
-                        function: *function,
-                        args,
-                    }
+                    ExprKind::Call { function: *function, args }
                 }
             };
-            done.push(Self {
-                kind,
-                span: node.span,
-            });
+            done.push(Self { kind, span: node.span });
         }
         pop(&mut done)
     }
 }
 
 fn pop(done: &mut Vec<Expr>) -> Expr {
-    done.pop()
-        .expect("postorder visits children before their parent")
+    done.pop().expect("postorder visits children before their parent")
 }
 
 /// Iterator over the nodes of a tree, children first; made by [`Expr::postorder`].
@@ -232,25 +216,14 @@ fn same_node(a: &ExprKind, b: &ExprKind) -> bool {
     match (a, b) {
         (ExprKind::Number(a), ExprKind::Number(b)) => a == b,
         (ExprKind::Name(a), ExprKind::Name(b)) => a == b,
-        (
-            ExprKind::Grouped { name, column },
-            ExprKind::Grouped {
-                name: other_name,
-                column: other_column,
-            },
-        ) => name == other_name && column == other_column,
+        (ExprKind::Grouped { name, column }, ExprKind::Grouped { name: other_name, column: other_column }) => {
+            name == other_name && column == other_column
+        }
         (ExprKind::Neg(_), ExprKind::Neg(_)) => true,
         (ExprKind::Binary { op: a, .. }, ExprKind::Binary { op: b, .. }) => a == b,
-        (
-            ExprKind::Call {
-                function: a,
-                args: ours,
-            },
-            ExprKind::Call {
-                function: b,
-                args: theirs,
-            },
-        ) => a == b && ours.len() == theirs.len(),
+        (ExprKind::Call { function: a, args: ours }, ExprKind::Call { function: b, args: theirs }) => {
+            a == b && ours.len() == theirs.len()
+        }
         _ => false,
     }
 }

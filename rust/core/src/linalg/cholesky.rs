@@ -29,11 +29,7 @@ use super::vector::{axpy, dot};
 /// ```
 #[must_use]
 pub fn cholesky(a: &mut [f64], n: usize) -> bool {
-    assert_eq!(
-        a.len(),
-        n * n,
-        "cholesky: the matrix must have n * n entries"
-    );
+    assert_eq!(a.len(), n * n, "cholesky: the matrix must have n * n entries");
     let tolerance = n as f64 * f64::EPSILON;
     for i in 0..n {
         let (above, rest) = a.split_at_mut(i * n);
@@ -103,16 +99,8 @@ pub fn solve_lower_transposed(l: &[f64], n: usize, b: &mut [f64]) {
 ///
 /// If `l` or `inverse` does not have `n * n` entries.
 pub fn cholesky_inverse(l: &[f64], n: usize, inverse: &mut [f64]) {
-    assert_eq!(
-        l.len(),
-        n * n,
-        "cholesky_inverse: the factor must have n * n entries"
-    );
-    assert_eq!(
-        inverse.len(),
-        n * n,
-        "cholesky_inverse: the result must have n * n entries"
-    );
+    assert_eq!(l.len(), n * n, "cholesky_inverse: the factor must have n * n entries");
+    assert_eq!(inverse.len(), n * n, "cholesky_inverse: the result must have n * n entries");
     // First L^-1 in the lower triangle, row by row: row i of it is (e_i - sum_k<i l_ik row_k) / l_ii.
     for i in 0..n {
         let factors = &l[i * n..i * n + n];
@@ -148,14 +136,6 @@ pub fn cholesky_inverse(l: &[f64], n: usize, inverse: &mut [f64]) {
 }
 
 fn check_triangular(l: &[f64], n: usize, b: &[f64]) {
-    assert_eq!(
-        l.len(),
-        n * n,
-        "triangular solve: the factor must have n * n entries"
-    );
-    assert_eq!(
-        b.len(),
-        n,
-        "triangular solve: the right-hand side must have n entries"
-    );
+    assert_eq!(l.len(), n * n, "triangular solve: the factor must have n * n entries");
+    assert_eq!(b.len(), n, "triangular solve: the right-hand side must have n entries");
 }

@@ -35,17 +35,9 @@ const MAX_SWEEPS: usize = 60;
 /// ```
 #[must_use]
 pub fn symmetric_eigen(a: &mut [f64], n: usize, values: &mut [f64], vectors: &mut [f64]) -> bool {
-    assert_eq!(
-        a.len(),
-        n * n,
-        "symmetric_eigen: the matrix must have n * n entries"
-    );
+    assert_eq!(a.len(), n * n, "symmetric_eigen: the matrix must have n * n entries");
     assert_eq!(values.len(), n, "symmetric_eigen: there must be n values");
-    assert_eq!(
-        vectors.len(),
-        n * n,
-        "symmetric_eigen: the vectors must have n * n entries"
-    );
+    assert_eq!(vectors.len(), n * n, "symmetric_eigen: the vectors must have n * n entries");
     for i in 0..n {
         for j in 0..i {
             a[j * n + i] = a[i * n + j];
@@ -55,11 +47,7 @@ pub fn symmetric_eigen(a: &mut [f64], n: usize, values: &mut [f64], vectors: &mu
         return false;
     };
     // Products of two entries must not overflow.
-    let scale = if largest == 0.0 {
-        1.0
-    } else {
-        normaliser(largest)
-    };
+    let scale = if largest == 0.0 { 1.0 } else { normaliser(largest) };
     for entry in a.iter_mut() {
         *entry *= scale;
     }

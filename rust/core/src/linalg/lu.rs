@@ -27,23 +27,12 @@ use super::vector::{axpy, largest_magnitude, normaliser};
 /// ```
 #[must_use]
 pub fn solve_lu(a: &mut [f64], n: usize, b: &mut [f64]) -> bool {
-    assert_eq!(
-        a.len(),
-        n * n,
-        "solve_lu: the matrix must have n * n entries"
-    );
+    assert_eq!(a.len(), n * n, "solve_lu: the matrix must have n * n entries");
     if n == 0 {
-        assert!(
-            b.is_empty(),
-            "solve_lu: an empty system has an empty right-hand side"
-        );
+        assert!(b.is_empty(), "solve_lu: an empty system has an empty right-hand side");
         return true;
     }
-    assert_eq!(
-        b.len() % n,
-        0,
-        "solve_lu: the right-hand side must have n rows"
-    );
+    assert_eq!(b.len() % n, 0, "solve_lu: the right-hand side must have n rows");
     let width = b.len() / n;
     if !scale_rows(a, n, b, width) {
         return false;

@@ -27,9 +27,7 @@ mod qr;
 mod tests;
 mod vector;
 
-pub use cholesky::{
-    cholesky, cholesky_inverse, cholesky_solve, solve_lower, solve_lower_transposed,
-};
+pub use cholesky::{cholesky, cholesky_inverse, cholesky_solve, solve_lower, solve_lower_transposed};
 pub use eigen::symmetric_eigen;
 pub use lu::solve_lu;
 pub use qr::{qr_least_squares, qr_scratch_len};

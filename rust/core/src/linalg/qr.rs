@@ -54,26 +54,11 @@ pub fn qr_least_squares(
     scratch: &mut [f64],
 ) -> usize {
     assert!(m >= n, "qr_least_squares: fewer rows than columns");
-    assert_eq!(
-        a.len(),
-        m * n,
-        "qr_least_squares: the matrix must have m * n entries"
-    );
-    assert_eq!(
-        b.len(),
-        m,
-        "qr_least_squares: the right-hand side must have m entries"
-    );
-    assert_eq!(
-        x.len(),
-        n,
-        "qr_least_squares: the solution must have n entries"
-    );
+    assert_eq!(a.len(), m * n, "qr_least_squares: the matrix must have m * n entries");
+    assert_eq!(b.len(), m, "qr_least_squares: the right-hand side must have m entries");
+    assert_eq!(x.len(), n, "qr_least_squares: the solution must have n entries");
     assert_eq!(pivots.len(), n, "qr_least_squares: there must be n pivots");
-    assert!(
-        scratch.len() >= qr_scratch_len(n),
-        "qr_least_squares: the scratch is too short"
-    );
+    assert!(scratch.len() >= qr_scratch_len(n), "qr_least_squares: the scratch is too short");
     for (index, pivot) in pivots.iter_mut().enumerate() {
         *pivot = index;
     }
@@ -147,11 +132,7 @@ fn scale_columns(a: &mut [f64], n: usize, scales: &mut [f64], lengths: &mut [f64
         }
     }
     for scale in scales.iter_mut() {
-        *scale = if *scale == 0.0 {
-            1.0
-        } else {
-            normaliser(*scale)
-        };
+        *scale = if *scale == 0.0 { 1.0 } else { normaliser(*scale) };
     }
     lengths.fill(0.0);
     for row in a.chunks_exact(n) {
@@ -179,11 +160,7 @@ fn scale_columns(a: &mut [f64], n: usize, scales: &mut [f64], lengths: &mut [f64
 
 /// Length of column `k` from row `from` down. Entries are of magnitude one or rounding errors of it.
 fn column_length(a: &[f64], n: usize, k: usize, from: usize) -> f64 {
-    let squares: f64 = a
-        .chunks_exact(n)
-        .skip(from)
-        .map(|row| row[k] * row[k])
-        .sum();
+    let squares: f64 = a.chunks_exact(n).skip(from).map(|row| row[k] * row[k]).sum();
     squares.sqrt()
 }
 

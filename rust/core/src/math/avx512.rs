@@ -5,12 +5,11 @@
 //! treat subnormal numbers, zero, infinities and NaN without further work.
 
 use std::arch::x86_64::{
-    __m512d, __m512i, _CMP_LT_OQ, _MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_NAN, _mm512_abs_pd,
-    _mm512_add_pd, _mm512_castpd_si512, _mm512_cmp_pd_mask, _mm512_div_pd, _mm512_fmadd_pd,
-    _mm512_fnmadd_pd, _mm512_getexp_pd, _mm512_getmant_pd, _mm512_loadu_pd, _mm512_mask_mov_pd,
-    _mm512_mask_storeu_pd, _mm512_maskz_loadu_pd, _mm512_max_pd, _mm512_min_pd, _mm512_mul_pd,
-    _mm512_permutex2var_pd, _mm512_rcp14_pd, _mm512_scalef_pd, _mm512_set1_pd, _mm512_srli_epi64, _mm512_storeu_pd,
-    _mm512_sub_pd,
+    __m512d, __m512i, _CMP_LT_OQ, _MM_MANT_NORM_P75_1P5, _MM_MANT_SIGN_NAN, _mm512_abs_pd, _mm512_add_pd,
+    _mm512_castpd_si512, _mm512_cmp_pd_mask, _mm512_div_pd, _mm512_fmadd_pd, _mm512_fnmadd_pd, _mm512_getexp_pd,
+    _mm512_getmant_pd, _mm512_loadu_pd, _mm512_mask_mov_pd, _mm512_mask_storeu_pd, _mm512_maskz_loadu_pd,
+    _mm512_max_pd, _mm512_min_pd, _mm512_mul_pd, _mm512_permutex2var_pd, _mm512_rcp14_pd, _mm512_scalef_pd,
+    _mm512_set1_pd, _mm512_srli_epi64, _mm512_storeu_pd, _mm512_sub_pd,
 };
 use std::f64::consts::{LN_2, LOG2_E, SQRT_2};
 
@@ -44,13 +43,8 @@ const EXP_TABLE: [f64; 16] = [
 ];
 
 /// `(exp(r) - 1 - r) / r**2` for `|r|` up to `log(2) / 32`; largest error relative to `exp(r)` 2^-56.3.
-const EXP: [f64; 5] = [
-    0.49999999999999606,
-    0.16666666664416596,
-    0.04166666669393907,
-    0.00833347196141887,
-    0.0013888575566445985,
-];
+const EXP: [f64; 5] =
+    [0.49999999999999606, 0.16666666664416596, 0.04166666669393907, 0.00833347196141887, 0.0013888575566445985];
 
 /// Close to the reciprocals of the mantissas between 3/4 and 3/2, by the four bits after the leading one.
 const LOG_RECIPROCALS: [f64; 16] = [
@@ -177,10 +171,7 @@ fn recip8(x: __m512d) -> __m512d {
 fn sigmoid8(x: __m512d) -> __m512d {
     let decay = exp8(_mm512_sub_pd(set(0.0), _mm512_abs_pd(x)));
     let negative = _mm512_cmp_pd_mask::<_CMP_LT_OQ>(x, set(0.0));
-    _mm512_div_pd(
-        _mm512_mask_mov_pd(set(1.0), negative, decay),
-        _mm512_add_pd(set(1.0), decay),
-    )
+    _mm512_div_pd(_mm512_mask_mov_pd(set(1.0), negative, decay), _mm512_add_pd(set(1.0), decay))
 }
 
 /// `log(1 + exp(x))` of eight numbers, at most 3 ulp from the exact value.
@@ -271,11 +262,6 @@ fn set(value: f64) -> __m512d {
 #[target_feature(enable = "avx512f")]
 fn look_up(table: &[f64; 16], index: __m512i) -> __m512d {
     // SAFETY: the table has 16 entries.
-    let (low, high) = unsafe {
-        (
-            _mm512_loadu_pd(table.as_ptr()),
-            _mm512_loadu_pd(table.as_ptr().add(8)),
-        )
-    };
+    let (low, high) = unsafe { (_mm512_loadu_pd(table.as_ptr()), _mm512_loadu_pd(table.as_ptr().add(8))) };
     _mm512_permutex2var_pd(low, index, high)
 }

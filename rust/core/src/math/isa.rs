@@ -56,18 +56,9 @@ impl Isa {
             return Ok(*isa);
         }
         let choices: Vec<&str> = available.iter().map(|isa| isa.name()).collect();
-        let known = [Self::Portable, Self::Avx2, Self::Avx512]
-            .iter()
-            .any(|isa| isa.name() == wanted);
-        let reason = if known {
-            "is not supported by this processor"
-        } else {
-            "is not a known instruction set"
-        };
-        Err(format!(
-            "{ISA_VARIABLE}={name} {reason}; available: {}",
-            choices.join(", ")
-        ))
+        let known = [Self::Portable, Self::Avx2, Self::Avx512].iter().any(|isa| isa.name() == wanted);
+        let reason = if known { "is not supported by this processor" } else { "is not a known instruction set" };
+        Err(format!("{ISA_VARIABLE}={name} {reason}; available: {}", choices.join(", ")))
     }
 
     /// The name accepted by [`Isa::from_request`].
@@ -81,10 +72,7 @@ impl Isa {
 
     /// The instruction sets this processor and operating system support, smallest first.
     pub fn available() -> Vec<Self> {
-        [Self::Portable, Self::Avx2, Self::Avx512]
-            .into_iter()
-            .filter(|isa| isa.is_available())
-            .collect()
+        [Self::Portable, Self::Avx2, Self::Avx512].into_iter().filter(|isa| isa.is_available()).collect()
     }
 
     /// Whether kernels compiled for this instruction set can run here.

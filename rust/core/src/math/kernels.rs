@@ -21,10 +21,7 @@ use std::arch::x86_64::{
 ///
 /// # Panics
 /// All methods panic if their arguments differ in length.
-#[expect(
-    clippy::missing_safety_doc,
-    reason = "the same for all methods, stated above"
-)]
+#[expect(clippy::missing_safety_doc, reason = "the same for all methods, stated above")]
 pub trait Kernels {
     /// Eight numbers in registers, for loops in which the compiler would not keep them there by itself.
     type Lanes: Copy;

@@ -148,12 +148,12 @@ unsafe fn pair<'a, K: Kernels>(
         // SAFETY: passed on from the caller.
         unsafe {
             match count - k {
-            1 => tile::<K, 1>(left, [c(0)], f, s, skip),
-            2 => tile::<K, 2>(left, [c(0), c(1)], f, s, skip),
-            3 => tile::<K, 3>(left, [c(0), c(1), c(2)], f, s, skip),
-            4 => tile::<K, 4>(left, [c(0), c(1), c(2), c(3)], f, s, skip),
-            5 => tile::<K, 5>(left, [c(0), c(1), c(2), c(3), c(4)], f, s, skip),
-            _ => tile::<K, TILE>(left, [c(0), c(1), c(2), c(3), c(4), c(5)], f, s, skip),
+                1 => tile::<K, 1>(left, [c(0)], f, s, skip),
+                2 => tile::<K, 2>(left, [c(0), c(1)], f, s, skip),
+                3 => tile::<K, 3>(left, [c(0), c(1), c(2)], f, s, skip),
+                4 => tile::<K, 4>(left, [c(0), c(1), c(2), c(3)], f, s, skip),
+                5 => tile::<K, 5>(left, [c(0), c(1), c(2), c(3), c(4)], f, s, skip),
+                _ => tile::<K, TILE>(left, [c(0), c(1), c(2), c(3), c(4), c(5)], f, s, skip),
             }
         }
         k += TILE;
@@ -246,9 +246,8 @@ unsafe fn accumulate_mode<K: Kernels, const FMA: bool, const MODE: u8>(job: &Job
             // at column j, so the second of a pair of outputs skips its first product.
             let column = |k: usize| bases.get(job.dense[k]);
             let weigh = |to: &mut Block, k: usize| {
-                let q = column(k);
-                for i in 0..BLOCK {
-                    to.0[i] = rows.weight.0[i] * q[i];
+                for ((to, weight), q) in to.0.iter_mut().zip(&rows.weight.0).zip(column(k)) {
+                    *to = weight * q;
                 }
             };
             let mut at = 1 + dense;
@@ -324,10 +323,8 @@ unsafe fn scatter(job: &Job, bases: Bases, rows: &Rows, sums: &mut Sums) {
         // SAFETY: outputs of the tape that just ran.
         let q = unsafe { bases.get(*place_j) };
         if slot_j.group.is_some() {
-            for i in 0..BLOCK {
-                if rows.psi.0[i] != 0.0 {
-                    sums.gradient[target(slot_j, i)] += rows.psi.0[i] * q[i] * factor_j;
-                }
+            for (i, (psi, q)) in rows.psi.0.iter().zip(q).enumerate().filter(|(_, (psi, _))| **psi != 0.0) {
+                sums.gradient[target(slot_j, i)] += psi * q * factor_j;
             }
         }
         for (place_k, factor_k, slot_k) in &job.scattered[j..] {
@@ -350,11 +347,9 @@ unsafe fn scatter(job: &Job, bases: Bases, rows: &Rows, sums: &mut Sums) {
             let (slot_j, slot_k) = (&job.scattered[j].2, &job.scattered[k].2);
             // SAFETY: as above.
             let s = unsafe { bases.get(place) };
-            for i in 0..BLOCK {
-                if rows.psi.0[i] != 0.0 {
-                    let (a, b) = (target(slot_j, i), target(slot_k, i));
-                    sums.matrix[a.min(b) * p + a.max(b)] -= rows.psi.0[i] * s[i] * factor;
-                }
+            for (i, (psi, s)) in rows.psi.0.iter().zip(s).enumerate().filter(|(_, (psi, _))| **psi != 0.0) {
+                let (a, b) = (target(slot_j, i), target(slot_k, i));
+                sums.matrix[a.min(b) * p + a.max(b)] -= psi * s * factor;
             }
         }
     }

@@ -150,9 +150,7 @@ pub(super) fn compile(law: &Law, residual: Residual, active: &[bool]) -> Compile
     };
     let active: Vec<usize> = (0..active.len()).filter(|&s| active[s]).collect();
     let needed = g.reachable(&[value]);
-    let appears = |g: &Graph, node: Node| {
-        (0..needed.len()).any(|i| needed[i] && *g.node(Id::from_index(i)) == node)
-    };
+    let appears = |g: &Graph, node: Node| (0..needed.len()).any(|i| needed[i] && *g.node(Id::from_index(i)) == node);
     let coordinates: Vec<Coordinate> = active
         .iter()
         .map(|&s| {
@@ -195,7 +193,8 @@ pub(super) fn compile(law: &Law, residual: Residual, active: &[bool]) -> Compile
         for (slot, &leaf) in leaves.iter().enumerate() {
             if let Some(d) = derivatives.derive(&mut g, node, leaf) {
                 let (factor, row) = split_scalar(&mut g, d);
-                metric_is_constant &= g.stage(factor) == Stage::Const && matches!(g.stage(row), Stage::Const | Stage::Data);
+                metric_is_constant &=
+                    g.stage(factor) == Stage::Const && matches!(g.stage(row), Stage::Const | Stage::Data);
                 let factor = scalars.request(&g, factor);
                 slopes.push(Slope { exponent, slot, factor, output: position_or_push(&mut metric_outputs, row) });
             }
@@ -224,8 +223,7 @@ pub(super) fn compile(law: &Law, residual: Residual, active: &[bool]) -> Compile
 
     let (mut columns, mut tables) = (Vec::new(), Vec::new());
     let groups = law.group_of_slot();
-    let mut leaves =
-        RowLeaves { columns: &mut columns, scalars: &mut scalars, tables: &mut tables, groups: &groups };
+    let mut leaves = RowLeaves { columns: &mut columns, scalars: &mut scalars, tables: &mut tables, groups: &groups };
     let value_tape = lower(&g, &outputs[..1], &mut leaves);
     let gradient_tape = lower(&g, &outputs, &mut leaves);
     let hessian_tape = lower(&g, &hessian_outputs, &mut leaves);

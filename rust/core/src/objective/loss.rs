@@ -39,7 +39,8 @@ impl Loss {
     /// # Errors
     /// When the name is unknown or the scale is out of range.
     pub fn new(name: &str, scale: f64) -> Result<Self, LossError> {
-        let positive = |label| if scale > 0.0 && scale.is_finite() { Ok(scale) } else { Err(LossError::Scale(label, scale)) };
+        let positive =
+            |label| if scale > 0.0 && scale.is_finite() { Ok(scale) } else { Err(LossError::Scale(label, scale)) };
         Ok(match name {
             "squared" => Self::Squared,
             "huber" => Self::Huber(positive("huber")?),
@@ -68,7 +69,7 @@ impl Loss {
     /// The loss as the kernel evaluates it, with its scale widened to `width` where that is larger: the path on
     /// which the solver approaches a robust optimum. A loss with a kink is smoothed to that width.
     pub fn kernel(self, width: f64, above: f64) -> Kernel {
-        let mut kernel = Kernel { shape: Shape::Squared, scale: 1.0, inverse: 1.0, factor: 1.0, tilt: 0.0, above };
+        let mut kernel = Kernel { shape: Shape::Squared, scale: 1.0, inverse: 1.0, factor: 1.0, above };
         let mut set = |shape, scale: f64| {
             kernel.shape = shape;
             kernel.scale = scale;
@@ -81,9 +82,11 @@ impl Loss {
             Self::Cauchy(s) => set(Shape::Cauchy, s.max(width)),
             Self::Absolute | Self::Quantile(_) => {
                 set(if width > 0.0 { Shape::Huber } else { Shape::Kink }, width);
-                let (slope, tilt) = if let Self::Quantile(tau) = self { (0.5, tau - 0.5) } else { (1.0, 0.0) };
-                kernel.factor = if width > 0.0 { slope / width } else { slope };
-                kernel.tilt = tilt;
+                // A quantile weighs the two sides differently; smoothed side by side, the minimum stays at zero.
+                let (below, ratio) =
+                    if let Self::Quantile(tau) = self { (1.0 - tau, tau / (1.0 - tau)) } else { (1.0, 1.0) };
+                kernel.factor = if width > 0.0 { below / width } else { below };
+                kernel.above *= ratio;
             }
         }
         kernel
@@ -105,7 +108,7 @@ pub enum Shape {
     Kink,
 }
 
-/// Everything the row kernel needs: `factor * shape(r; scale) + tilt * r`, times `above` where `r > 0`.
+/// Everything the row kernel needs: `factor * shape(r; scale)`, times `above` where `r > 0`.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
     /// Shape.
@@ -114,7 +117,6 @@ pub struct Kernel {
     pub scale: f64,
     inverse: f64,
     factor: f64,
-    tilt: f64,
     /// Weight of rows above the law.
     pub above: f64,
 }
@@ -170,7 +172,7 @@ impl Kernel {
                 (size, sign, if r == 0.0 { 0.0 } else { inverse }, 0.0)
             }
         };
-        let (f, t) = (self.factor * side, self.tilt * side);
-        Local { rho: f * rho + t * r, psi: f * psi + t, weight: f * weight, curvature: f * curvature }
+        let f = self.factor * side;
+        Local { rho: f * rho, psi: f * psi, weight: f * weight, curvature: f * curvature }
     }
 }

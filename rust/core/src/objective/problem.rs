@@ -1,11 +1,11 @@
 //! A law bound to data: the objective as a function of the free parameters.
 
-use super::accumulate::{Job, Scatter, Sums, accumulate};
 pub use super::accumulate::Mode;
+use super::accumulate::{Job, Scatter, Sums, accumulate};
 use super::compile::{Compiled, compile};
 use super::{Loss, Residual};
 use crate::error::Error;
-use crate::graph::{Coordinate, LogUse, NEARLY_ZERO, ParamKind};
+use crate::graph::{Coordinate, LOG_ZERO, LogUse, NEARLY_ZERO, ParamKind};
 use crate::law::{Law, fill};
 use crate::math::{self, Isa};
 use crate::program::{BLOCK, Bases, Block, Place, Tape, run_tape};
@@ -153,11 +153,9 @@ impl Totals {
     }
 
     fn add(&mut self, other: &Self) {
-        for (a, b) in [
-            (&mut self.lanes, &other.lanes),
-            (&mut self.gradient, &other.gradient),
-            (&mut self.matrix, &other.matrix),
-        ] {
+        for (a, b) in
+            [(&mut self.lanes, &other.lanes), (&mut self.gradient, &other.gradient), (&mut self.matrix, &other.matrix)]
+        {
             a.iter_mut().zip(b).for_each(|(x, y)| *x += y);
         }
     }
@@ -200,7 +198,7 @@ impl Problem {
             coordinate[offsets[s]..offsets[s] + counts[s]].fill(c);
         }
         let dense = (0..compiled.active.len()).filter(|&a| groups[compiled.active[a]].is_none()).collect();
-        let fixed_log = options.fixed.iter().map(|v| if *v > 0.0 { math::log::<false>(*v) } else { f64::NAN }).collect();
+        let fixed_log = options.fixed.iter().map(|v| log_or_vanished(*v)).collect();
         let blocks = rows.div_ceil(BLOCK);
         let mut problem = Self {
             isa: Isa::detect(),
@@ -278,8 +276,7 @@ impl Problem {
             })
             .collect::<Vec<_>>();
         if let Some(row) = bad.into_iter().flatten().min() {
-            let names: Vec<&str> =
-                c.data_inputs.iter().map(|&i| self.law.inputs()[i].as_str()).collect();
+            let names: Vec<&str> = c.data_inputs.iter().map(|&i| self.law.inputs()[i].as_str()).collect();
             return Err(Error::Undefined { columns: names.join(", "), row });
         }
         self.columns = columns;
@@ -374,7 +371,8 @@ impl Problem {
             }
             // Coordinates at a bound must come back as the bound itself.
             if let ParamKind::Box(lo, hi) = kind {
-                let near = |bound: f64| bound.is_finite() && (theta[i] - bound).abs() <= 4.0 * f64::EPSILON * bound.abs();
+                let near =
+                    |bound: f64| bound.is_finite() && (theta[i] - bound).abs() <= 4.0 * f64::EPSILON * bound.abs();
                 if near(lo) {
                     theta[i] = lo;
                 } else if near(hi) {
@@ -390,11 +388,19 @@ impl Problem {
         weights.unwrap_or(&self.weights).iter().flat_map(|b| b.0).sum()
     }
 
-    /// Objective that rounding alone would leave in an exact fit.
+    /// Objective that rounding alone would leave in an exact fit: of the residuals' size for losses with a kink, of
+    /// their squares for the others.
     pub fn rounding_objective(&self) -> f64 {
-        let squares: f64 =
-            self.target.iter().zip(&self.weights).flat_map(|(t, w)| t.0.into_iter().zip(w.0)).map(|(t, w)| w * t * t).sum();
-        squares * (64.0 * f64::EPSILON).powi(2)
+        let noise = |t: f64| {
+            let r = 64.0 * f64::EPSILON * t.abs();
+            if self.options.loss.has_kink() { r } else { r * r }
+        };
+        self.target
+            .iter()
+            .zip(&self.weights)
+            .flat_map(|(t, w)| t.0.into_iter().zip(w.0))
+            .map(|(t, w)| w * noise(t))
+            .sum()
     }
 
     /// Objective at natural values of all expanded parameters.
@@ -407,7 +413,7 @@ impl Problem {
         }
         let mut workspace = Workspace::default();
         workspace.natural.extend_from_slice(theta);
-        workspace.log.extend(theta.iter().map(|t| math::log::<false>(*t)));
+        workspace.log.extend(theta.iter().map(|t| log_or_vanished(*t)));
         let mut out = Evaluation::default();
         self.evaluate_prepared(&mut workspace, Mode::Value, 0.0, None, &mut out);
         self.add_priors(&workspace, &[], Mode::Value, &mut out);
@@ -582,8 +588,7 @@ impl Problem {
                     }
                     for i in 0..count {
                         let index = |slot: usize| {
-                            self.offsets[slot]
-                                + self.groups[slot].map_or(0, |g| self.codes[b * groups + g][i] as usize)
+                            self.offsets[slot] + self.groups[slot].map_or(0, |g| self.codes[b * groups + g][i] as usize)
                         };
                         if let (Some(j), Some(k)) = (position(index(s)), position(index(t))) {
                             out[j.min(k) * n + j.max(k)] += factor * x[i] * y[i];
@@ -611,7 +616,8 @@ impl Problem {
     /// The kernel's view of a tape's outputs.
     fn plan<'a>(&self, tape: &'a Tape, mode: Mode, scalars: &[f64]) -> Plan<'a> {
         let c = &self.compiled;
-        let mut plan = Plan { tape, dense: Vec::new(), second: Vec::new(), scattered: Vec::new(), scattered_second: Vec::new() };
+        let mut plan =
+            Plan { tape, dense: Vec::new(), second: Vec::new(), scattered: Vec::new(), scattered_second: Vec::new() };
         if mode == Mode::Value {
             return plan;
         }
@@ -859,6 +865,11 @@ fn pack_codes(codes: &[Vec<u32>], rows: usize, blocks: usize) -> Vec<[u32; BLOCK
     packed
 }
 
+/// Logarithm of a parameter; of zero a number so low that its term vanishes without becoming undefined.
+fn log_or_vanished(theta: f64) -> f64 {
+    if theta == 0.0 { LOG_ZERO } else { math::log::<false>(theta) }
+}
+
 /// A row of weight zero is out of the fit, whatever the law says there: it gets the contents of a row that counts, so
 /// that zero times its residual is zero.
 fn without_weightless_rows(data: &Data) -> Cow<'_, Data> {
@@ -906,7 +917,10 @@ fn check_data(law: &Law, data: &Data, options: &Options) -> Result<(), Error> {
             return Err(Error::Data { column: name.clone(), row, problem, value: f64::from(codes[row]) });
         }
     }
-    let find = |column: &[f64], name: &str, problem: &str, bad: &dyn Fn(f64) -> bool| match column.iter().position(|&v| bad(v)) {
+    let find = |column: &[f64], name: &str, problem: &str, bad: &dyn Fn(f64) -> bool| match column
+        .iter()
+        .position(|&v| bad(v))
+    {
         Some(row) => Err(Error::Data { column: name.into(), row, problem: problem.into(), value: column[row] }),
         None => Ok(()),
     };

@@ -18,7 +18,8 @@ const SAME: f64 = 1e-6;
 /// them, fits with equal objectives are the same optimum at different places. `floor` is the objective that rounding
 /// leaves in an exact fit.
 pub fn basins(objective: &[f64], status: &[Status], floor: f64) -> Vec<Basin> {
-    let solved = |i: &usize| objective[*i].is_finite() && !matches!(status[*i], Status::Screened | Status::NonFiniteStart);
+    let solved =
+        |i: &usize| objective[*i].is_finite() && !matches!(status[*i], Status::Screened | Status::NonFiniteStart);
     let mut order: Vec<usize> = (0..objective.len()).filter(solved).collect();
     order.sort_by(|&a, &b| objective[a].total_cmp(&objective[b]).then(a.cmp(&b)));
     let mut found: Vec<Basin> = Vec::new();

@@ -117,7 +117,7 @@ pub fn refits(
     let clock = Instant::now();
     let rows = check_starts(problem, starts)?;
     let n = problem.rows();
-    if weights.is_empty() || weights.len() % n != 0 {
+    if weights.is_empty() || !weights.len().is_multiple_of(n) {
         return Err(Error::Length { expected: n, found: weights.len() });
     }
     let draws = weights.len() / n;
@@ -178,7 +178,7 @@ fn scales(problem: &Problem, starts: &[f64]) -> Vec<f64> {
 
 fn check_starts<'a>(problem: &Problem, starts: &'a [f64]) -> Result<Vec<&'a [f64]>, Error> {
     let k = problem.expanded();
-    if starts.is_empty() || starts.len() % k != 0 {
+    if starts.is_empty() || !starts.len().is_multiple_of(k) {
         return Err(Error::Length { expected: k, found: starts.len() });
     }
     let rows: Vec<&[f64]> = starts.chunks(k).collect();

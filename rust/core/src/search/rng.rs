@@ -74,13 +74,7 @@ impl Stream {
     /// The stream of a seed and an index.
     #[must_use]
     pub const fn new(seed: u64, index: u64) -> Self {
-        Self {
-            key: [seed, index],
-            next_block: 0,
-            block: [0; 4],
-            used: 4,
-            second_normal: None,
-        }
+        Self { key: [seed, index], next_block: 0, block: [0; 4], used: 4, second_normal: None }
     }
 
     /// A stream for a part of the work, keyed by this stream's key and the number of the part.
@@ -173,10 +167,7 @@ mod tests {
 
     fn chi_square(counts: &[u32]) -> f64 {
         let expected = f64::from(counts.iter().sum::<u32>()) / counts.len() as f64;
-        counts
-            .iter()
-            .map(|&count| (f64::from(count) - expected).powi(2) / expected)
-            .sum()
+        counts.iter().map(|&count| (f64::from(count) - expected).powi(2) / expected).sum()
     }
 
     #[test]
@@ -184,40 +175,12 @@ mod tests {
         // The three vectors of philox4x64-10 that accompany the authors' Random123 library; NumPy agrees.
         let ones = u64::MAX;
         let cases = [
+            ([0; 4], [0; 2], [0x16554d9eca36314c, 0xdb20fe9d672d0fdc, 0xd7e772cee186176b, 0x7e68b68aec7ba23b]),
+            ([ones; 4], [ones; 2], [0x87b092c3013fe90b, 0x438c3c67be8d0224, 0x9cc7d7c69cd777b6, 0xa09caebf594f0ba0]),
             (
-                [0; 4],
-                [0; 2],
-                [
-                    0x16554d9eca36314c,
-                    0xdb20fe9d672d0fdc,
-                    0xd7e772cee186176b,
-                    0x7e68b68aec7ba23b,
-                ],
-            ),
-            (
-                [ones; 4],
-                [ones; 2],
-                [
-                    0x87b092c3013fe90b,
-                    0x438c3c67be8d0224,
-                    0x9cc7d7c69cd777b6,
-                    0xa09caebf594f0ba0,
-                ],
-            ),
-            (
-                [
-                    0x243f6a8885a308d3,
-                    0x13198a2e03707344,
-                    0xa4093822299f31d0,
-                    0x082efa98ec4e6c89,
-                ],
+                [0x243f6a8885a308d3, 0x13198a2e03707344, 0xa4093822299f31d0, 0x082efa98ec4e6c89],
                 [0x452821e638d01377, 0xbe5466cf34e90c6c],
-                [
-                    0xa528f45403e61d95,
-                    0x38c72dbd566e9788,
-                    0xa5a1610e72fd18b5,
-                    0x57bd43b5e52b7fe6,
-                ],
+                [0xa528f45403e61d95, 0x38c72dbd566e9788, 0xa5a1610e72fd18b5, 0x57bd43b5e52b7fe6],
             ),
         ];
         for (counter, key, expected) in cases {
@@ -253,14 +216,7 @@ mod tests {
         let child = stream.split(9).next_u64();
         assert_eq!(floats, [0.7636328762813087, 0.9717631434895975]);
         assert_eq!(integers, [7, 354, 199383935151]);
-        assert_eq!(
-            normals,
-            [
-                -1.2355080845091269,
-                -0.22631483558199347,
-                -0.07541297679816289
-            ]
-        );
+        assert_eq!(normals, [-1.2355080845091269, -0.22631483558199347, -0.07541297679816289]);
         assert_eq!(child, 0xa6cac3a20e9178a9);
     }
 
@@ -269,11 +225,7 @@ mod tests {
         assert_eq!(unit_interval(0), 0.0);
         assert_eq!(unit_interval(u64::MAX), 1.0 - f64::EPSILON / 2.0);
         assert_eq!(unit_interval(1 << 11), f64::EPSILON / 2.0);
-        assert!(
-            uniforms(Stream::new(0, 0), DRAWN)
-                .iter()
-                .all(|x| (0.0..1.0).contains(x))
-        );
+        assert!(uniforms(Stream::new(0, 0), DRAWN).iter().all(|x| (0.0..1.0).contains(x)));
     }
 
     #[test]
@@ -281,9 +233,7 @@ mod tests {
         // 255 degrees of freedom: mean 255, standard deviation 22.6.
         let within = uniforms(Stream::new(5, 1), 1 << 16);
         let across: Vec<f64> = (0..1 << 16).map(|i| Stream::new(5, i).next_f64()).collect();
-        let seeds: Vec<f64> = (0..1 << 16)
-            .map(|seed| Stream::new(seed, 0).next_f64())
-            .collect();
+        let seeds: Vec<f64> = (0..1 << 16).map(|seed| Stream::new(seed, 0).next_f64()).collect();
         for sample in [within, across, seeds] {
             let mut counts = [0; 256];
             for x in sample {
@@ -337,16 +287,9 @@ mod tests {
         let mut base = Stream::new(0, 0);
         let words: Vec<u64> = (0..64).map(|_| base.next_u64()).collect();
         for bit in 0..128 {
-            let (seed, index) = if bit < 64 {
-                (1 << bit, 0)
-            } else {
-                (0, 1 << (bit - 64))
-            };
+            let (seed, index) = if bit < 64 { (1 << bit, 0) } else { (0, 1 << (bit - 64)) };
             let mut other = Stream::new(seed, index);
-            let changed: u32 = words
-                .iter()
-                .map(|word| (word ^ other.next_u64()).count_ones())
-                .sum();
+            let changed: u32 = words.iter().map(|word| (word ^ other.next_u64()).count_ones()).sum();
             // 4096 fair bits: mean 2048, standard deviation 32.
             assert!((1888..2208).contains(&changed), "{bit}: {changed}");
         }
@@ -414,20 +357,14 @@ mod tests {
         assert!((moment(2) - 1.0).abs() < limit(2.0));
         assert!(moment(3).abs() < limit(15.0));
         assert!((moment(4) - 3.0).abs() < limit(96.0));
-        let pairs = sample
-            .chunks_exact(2)
-            .map(|pair| pair[0] * pair[1])
-            .sum::<f64>();
+        let pairs = sample.chunks_exact(2).map(|pair| pair[0] * pair[1]).sum::<f64>();
         assert!((2.0 * pairs / DRAWN as f64).abs() < 4.5 / (DRAWN as f64 / 2.0).sqrt());
         // Kolmogorov's statistic exceeds 2.23 with probability 1e-4.
         sample.sort_by(f64::total_cmp);
-        let distance = sample
-            .iter()
-            .enumerate()
-            .fold(0.0_f64, |distance, (i, &x)| {
-                let below = 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2);
-                distance.max((below - (i as f64 + 0.5) / DRAWN as f64).abs())
-            });
+        let distance = sample.iter().enumerate().fold(0.0_f64, |distance, (i, &x)| {
+            let below = 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2);
+            distance.max((below - (i as f64 + 0.5) / DRAWN as f64).abs())
+        });
         assert!(distance * (DRAWN as f64).sqrt() < 2.23, "{distance}");
     }
 }

@@ -61,11 +61,7 @@ impl Sobol {
     /// Coordinate `j` depends on `seed` and `j`, not on `dim`.
     #[must_use]
     pub fn new(dim: usize, seed: u64) -> Self {
-        Self {
-            dim,
-            seed,
-            directions: direction_numbers(dim.min(SOBOL_DIMENSIONS)),
-        }
+        Self { dim, seed, directions: direction_numbers(dim.min(SOBOL_DIMENSIONS)) }
     }
 
     /// Number of coordinates of a point.
@@ -159,17 +155,12 @@ fn direction_numbers(count: usize) -> Vec<[u64; BITS]> {
     let rows = DIRECTIONS.lines().filter(|line| !line.starts_with('#'));
     // The first dimension is the van der Corput sequence, which has no polynomial.
     let first = std::array::from_fn(|bit| 1 << (BITS - 1 - bit));
-    std::iter::once(first)
-        .chain(rows.map(recurrence))
-        .take(count)
-        .collect()
+    std::iter::once(first).chain(rows.map(recurrence)).take(count).collect()
 }
 
 /// Direction numbers from a row of the table: dimension, degree, inner coefficients, initial numbers.
 fn recurrence(row: &str) -> [u64; BITS] {
-    let mut fields = row
-        .split(' ')
-        .map(|field| field.parse().expect("the table holds integers"));
+    let mut fields = row.split(' ').map(|field| field.parse().expect("the table holds integers"));
     let mut next = || -> u64 { fields.next().expect("rows of the table are complete") };
     let _dimension = next();
     let degree = next() as usize;

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Limits and the kind of start.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Largest number of steps tried.
+    /// Largest number of steps tried; for a loss with a kink ten times as many at its last width.
     pub max_iterations: usize,
     /// Whether the start is close to an optimum, as in refits: Newton steps from the outset.
     pub warm: bool,
@@ -84,7 +84,7 @@ const LOG_GUARD: f64 = 690.0;
 const KINK_WIDTHS: [f64; 7] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8];
 
 /// Steps that an intermediate width may take.
-const STAGE: usize = 100;
+const STAGE: usize = 300;
 
 /// Fits from one start. `x` holds the free parameters in the solver's coordinates (see [`Problem::evaluate`]).
 pub fn solve(
@@ -177,7 +177,7 @@ impl Run<'_> {
         // From a cold start the residuals say nothing about those at the optimum: the first width is loose.
         let skip = usize::from(warm);
         let limit = self.limit;
-        for fraction in [1.0].iter().chain(&KINK_WIDTHS).skip(skip) {
+        for (stage, fraction) in [1.0].iter().chain(&KINK_WIDTHS).enumerate().skip(skip) {
             self.width = 0.0;
             self.evaluate_here(Mode::Value, s);
             let mean = s.current.objective / self.problem.total_weight(self.weights);
@@ -185,15 +185,16 @@ impl Run<'_> {
                 return Status::Converged;
             }
             self.width = fraction * mean;
-            self.mode = Mode::Gauss;
+            self.mode = if stage == 0 { Mode::Gauss } else { Mode::Newton };
             self.gate = NEWTON_GATE;
-            // A stage that crawls is left unfinished: the next one starts from where it came.
-            self.limit = if *fraction == KINK_WIDTHS[KINK_WIDTHS.len() - 1] { limit } else { limit.min(self.iterations + STAGE) };
+            // A width that crawls is left unfinished: the next one starts from where it came.
+            let last = *fraction == KINK_WIDTHS[KINK_WIDTHS.len() - 1];
+            self.limit = self.iterations + if last { 10 * limit } else { limit.min(STAGE) };
             if let Some(status) = self.begin(s) {
                 return status;
             }
             status = self.descend(s);
-            if status == Status::Cancelled || self.iterations >= limit {
+            if status == Status::Cancelled {
                 break;
             }
             self.radius = self.radius.max(1e-3);

@@ -81,10 +81,7 @@ fn numbers_are_read_as_python_reads_them() {
         ("1e-999", 0.0),
         ("1.7976931348623157e308", f64::MAX),
         ("0.1", 0.1),
-        (
-            "123456789012345678901234567890",
-            123_456_789_012_345_678_901_234_567_890.0,
-        ),
+        ("123456789012345678901234567890", 123_456_789_012_345_678_901_234_567_890.0),
     ] {
         assert_eq!(root(text), number(value), "{text}");
     }
@@ -93,12 +90,7 @@ fn numbers_are_read_as_python_reads_them() {
 #[test]
 fn an_exponent_without_digits_is_a_name_that_lacks_an_operator() {
     for text in ["1e", "1e+a", "1ex"] {
-        assert!(
-            error(text)
-                .message()
-                .starts_with("an operator is missing between '1' and 'e"),
-            "{text}"
-        );
+        assert!(error(text).message().starts_with("an operator is missing between '1' and 'e"), "{text}");
     }
 }
 
@@ -113,24 +105,12 @@ fn names_may_have_letters_of_any_alphabet_digits_and_underscores() {
 
 #[test]
 fn calls_take_expressions_and_a_last_comma() {
-    assert_eq!(
-        root("exp(a + b)"),
-        call(Function::Exp, vec![binary(a(), Add, b())])
-    );
-    assert_eq!(
-        root("max(a, b*c, 1)"),
-        call(Function::Max, vec![a(), binary(b(), Mul, c()), number(1.0)])
-    );
+    assert_eq!(root("exp(a + b)"), call(Function::Exp, vec![binary(a(), Add, b())]));
+    assert_eq!(root("max(a, b*c, 1)"), call(Function::Max, vec![a(), binary(b(), Mul, c()), number(1.0)]));
     assert_eq!(root("min ( a , b , )"), call(Function::Min, vec![a(), b()]));
-    assert_eq!(
-        root("-log(a)**2"),
-        neg(binary(call(Function::Log, vec![a()]), Pow, number(2.0)))
-    );
+    assert_eq!(root("-log(a)**2"), neg(binary(call(Function::Log, vec![a()]), Pow, number(2.0))));
     for function in Function::ALL.into_iter().filter(|f| !f.is_variadic()) {
-        assert_eq!(
-            root(&format!("{}(a)", function.name())),
-            call(function, vec![a()])
-        );
+        assert_eq!(root(&format!("{}(a)", function.name())), call(function, vec![a()]));
     }
 }
 
@@ -139,14 +119,7 @@ fn groups_and_targets_are_read() {
     let formula = parse("L ~ A[lang] * N ** -alpha [ lang ] + A[lang]");
     assert_eq!(formula.target.as_deref(), Some("L"));
     let power = binary(name("N"), Pow, neg(grouped("alpha", "lang")));
-    assert_eq!(
-        formula.root,
-        binary(
-            binary(grouped("A", "lang"), Mul, power),
-            Add,
-            grouped("A", "lang")
-        )
-    );
+    assert_eq!(formula.root, binary(binary(grouped("A", "lang"), Mul, power), Add, grouped("A", "lang")));
     assert_eq!(formula.names(), ["A", "N", "alpha"]);
     assert_eq!(formula.groups(), [("A", "lang"), ("alpha", "lang")]);
     assert_eq!(parse("E + A").target, None);
@@ -155,10 +128,7 @@ fn groups_and_targets_are_read() {
 
 #[test]
 fn names_come_in_order_of_first_appearance() {
-    assert_eq!(
-        parse("y ~ b*(x + max(a, b, z)) - x").names(),
-        ["b", "x", "a", "z"]
-    );
+    assert_eq!(parse("y ~ b*(x + max(a, b, z)) - x").names(), ["b", "x", "a", "z"]);
     assert_eq!(parse("1 + 2").names(), Vec::<&str>::new());
 }
 
@@ -178,10 +148,7 @@ fn every_span_is_the_piece_of_text_that_parses_to_the_node() {
         count += 1;
     }
     assert_eq!(count, 17);
-    assert_eq!(
-        &text[formula.root.span.start..],
-        "-(E) + ( A[lang] / +N**(alpha*2.50) - max( B,(x) ,1e3) )*β"
-    );
+    assert_eq!(&text[formula.root.span.start..], "-(E) + ( A[lang] / +N**(alpha*2.50) - max( B,(x) ,1e3) )*β");
 }
 
 #[test]
@@ -215,16 +182,8 @@ fn equality_compares_structure_and_leaves() {
 #[test]
 fn children_are_listed_from_left_to_right_and_before_their_parent() {
     let tree = root("max(a, -b, c**2)");
-    let texts = |exprs: Vec<&Expr>| {
-        exprs
-            .into_iter()
-            .map(ToString::to_string)
-            .collect::<Vec<_>>()
-    };
+    let texts = |exprs: Vec<&Expr>| exprs.into_iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(texts(tree.children().collect()), ["a", "-b", "c**2"]);
-    assert_eq!(
-        texts(tree.postorder().collect()),
-        ["a", "b", "-b", "c", "2", "c**2", "max(a, -b, c**2)"]
-    );
+    assert_eq!(texts(tree.postorder().collect()), ["a", "b", "-b", "c", "2", "c**2", "max(a, -b, c**2)"]);
     assert_eq!(format!("{:?}", root("a+ b")), "Expr(a + b @ 0..4)");
 }

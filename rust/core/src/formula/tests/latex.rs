@@ -9,18 +9,12 @@ fn check(text: &str, expected: &str) {
 
 #[test]
 fn scaling_laws_look_as_in_papers() {
-    check(
-        "L ~ E + A/N**alpha + B/D**beta",
-        r"L = E + \frac{A}{N^{\alpha}} + \frac{B}{D^{\beta}}",
-    );
+    check("L ~ E + A/N**alpha + B/D**beta", r"L = E + \frac{A}{N^{\alpha}} + \frac{B}{D^{\beta}}");
     check(
         "L ~ ((N_c/N)**(alpha_N/alpha_D) + D_c/D)**alpha_D",
         r"L = \left(\left(\frac{N_{c}}{N}\right)^{\alpha_{N}/\alpha_{D}} + \frac{D_{c}}{D}\right)^{\alpha_{D}}",
     );
-    check(
-        "L ~ exp(a - alpha*log(N)) + exp(e)",
-        r"L = \exp(a - \alpha\,\log(N)) + \exp(e)",
-    );
+    check("L ~ exp(a - alpha*log(N)) + exp(e)", r"L = \exp(a - \alpha\,\log(N)) + \exp(e)");
     check("6*N*D", r"6\,N\,D");
     check("E + A*N**-alpha", r"E + A\,N^{-\alpha}");
     check(
@@ -63,10 +57,7 @@ fn numbers_have_powers_of_ten_and_dots_between_them() {
     check("2*(1/3)", r"2 \cdot \frac{1}{3}");
     check("1e9**2", r"\left(10^{9}\right)^{2}");
     check("2**x", "2^{x}");
-    assert_eq!(
-        binary(name("a"), BinaryOp::Mul, number(-1e9)).latex(),
-        r"a\,\left(-10^{9}\right)"
-    );
+    assert_eq!(binary(name("a"), BinaryOp::Mul, number(-1e9)).latex(), r"a\,\left(-10^{9}\right)");
 }
 
 #[test]

@@ -8,10 +8,7 @@ use std::time::{Duration, Instant};
 const SMALL_STACK: usize = 512 * 1024;
 
 fn on_small_stack(work: impl FnOnce() + Send + 'static) {
-    let thread = std::thread::Builder::new()
-        .stack_size(SMALL_STACK)
-        .spawn(work)
-        .expect("a thread");
+    let thread = std::thread::Builder::new().stack_size(SMALL_STACK).spawn(work).expect("a thread");
     if let Err(panic) = thread.join() {
         std::panic::resume_unwind(panic);
     }
@@ -58,11 +55,7 @@ fn the_deepest_formulas_that_parse_are_safe_on_a_small_stack() {
         }
         // As deep as a chain can be inside the deepest nesting, and as many nodes as there can be.
         let chain = vec!["a"; MAX_DEPTH - n].join("-");
-        exercise(&format!(
-            "{}({chain}){}",
-            "exp(".repeat(n - 1),
-            ")".repeat(n - 1)
-        ));
+        exercise(&format!("{}({chain}){}", "exp(".repeat(n - 1), ")".repeat(n - 1)));
         let term = format!("({})", vec!["a"; (MAX_NODES - 21) / 20].join("*"));
         exercise(&[term.as_str(); 10].join("**"));
         exercise(&[term.as_str(); 10].join("/"));
@@ -74,19 +67,11 @@ fn one_level_more_than_the_limits_is_an_error() {
     on_small_stack(|| {
         for text in nested(MAX_NESTING + 2) {
             let error = error(&text);
-            assert_eq!(
-                error.message(),
-                "the formula is nested more than 128 levels deep",
-                "{text}"
-            );
+            assert_eq!(error.message(), "the formula is nested more than 128 levels deep", "{text}");
         }
-        assert_eq!(
-            error(&format!("{}x", "-".repeat(129))).span(),
-            Span::new(128, 129)
-        );
+        assert_eq!(error(&format!("{}x", "-".repeat(129))).span(), Span::new(128, 129));
         let error = error(&vec!["a"; MAX_DEPTH + 1].join("+"));
-        let message =
-            "more than 1000 operations inside one another; break long chains up with parentheses";
+        let message = "more than 1000 operations inside one another; break long chains up with parentheses";
         assert_eq!(error.message(), message);
         assert_eq!(error.span(), Span::new(1999, 2000));
     });
@@ -97,15 +82,9 @@ fn a_formula_with_too_many_nodes_is_an_error() {
     let term = format!("({})", vec!["a"; 500].join("+")); // 999 nodes
     let largest = [term.as_str(); 10].join("+"); // 9,999 nodes
     assert_eq!(root(&largest).postorder().count(), MAX_NODES - 1);
-    assert_eq!(
-        root(&format!("-({largest})")).postorder().count(),
-        MAX_NODES
-    );
+    assert_eq!(root(&format!("-({largest})")).postorder().count(), MAX_NODES);
     let error = error(&format!("--({largest})"));
-    assert_eq!(
-        error.message(),
-        "the formula has more than 10000 numbers, names and operations"
-    );
+    assert_eq!(error.message(), "the formula has more than 10000 numbers, names and operations");
 }
 
 #[test]
@@ -113,10 +92,7 @@ fn a_text_that_is_too_long_is_an_error_at_the_limit() {
     let padded = format!("a{}", " ".repeat(MAX_LENGTH - 1));
     assert_eq!(root(&padded), name("a"));
     let error = error(&format!("{padded} "));
-    assert_eq!(
-        error.message(),
-        "the formula is 65537 bytes long; the limit is 65536"
-    );
+    assert_eq!(error.message(), "the formula is 65537 bytes long; the limit is 65536");
     assert_eq!(error.span(), Span::new(MAX_LENGTH, MAX_LENGTH + 1));
 }
 
@@ -149,10 +125,7 @@ fn hostile_formulas_fail_fast() {
             let rendered = error.to_string();
             let took = start.elapsed();
             assert!(took < Duration::from_secs(1), "{took:?} for {rendered}");
-            assert!(
-                rendered.lines().count() <= 3 && rendered.chars().count() < 400,
-                "{rendered}"
-            );
+            assert!(rendered.lines().count() <= 3 && rendered.chars().count() < 400, "{rendered}");
             assert!(error.message().chars().count() < 200);
         }
     });

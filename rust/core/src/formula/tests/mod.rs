@@ -24,10 +24,7 @@ fn error(text: &str) -> FormulaError {
 }
 
 fn node(kind: ExprKind) -> Expr {
-    Expr {
-        kind,
-        span: NOWHERE,
-    }
+    Expr { kind, span: NOWHERE }
 }
 
 fn number(value: f64) -> Expr {
@@ -39,10 +36,7 @@ fn name(name: &str) -> Expr {
 }
 
 fn grouped(name: &str, column: &str) -> Expr {
-    node(ExprKind::Grouped {
-        name: name.to_owned(),
-        column: column.to_owned(),
-    })
+    node(ExprKind::Grouped { name: name.to_owned(), column: column.to_owned() })
 }
 
 fn neg(operand: Expr) -> Expr {
@@ -50,11 +44,7 @@ fn neg(operand: Expr) -> Expr {
 }
 
 fn binary(left: Expr, op: BinaryOp, right: Expr) -> Expr {
-    node(ExprKind::Binary {
-        op,
-        left: Box::new(left),
-        right: Box::new(right),
-    })
+    node(ExprKind::Binary { op, left: Box::new(left), right: Box::new(right) })
 }
 
 fn call(function: Function, args: Vec<Expr>) -> Expr {

@@ -66,9 +66,7 @@ fn numbers_with_a_sign_are_printed_so_that_the_value_is_kept() {
 fn leaf() -> impl Strategy<Value = Expr> {
     // A name is either always grouped, by one column, or never: that is a rule of the language.
     prop_oneof![
-        any::<f64>()
-            .prop_filter("finite", |v| v.is_finite())
-            .prop_map(|v| number(v.abs())),
+        any::<f64>().prop_filter("finite", |v| v.is_finite()).prop_map(|v| number(v.abs())),
         (0_u32..1000).prop_map(|v| number(f64::from(v))),
         "[a-d]|N_[a-z]{3}|α|[A-F][a-z0-9_]{0,3}_".prop_map(|text| name(&text)),
         "[G-K]".prop_map(|text| grouped(&text, &format!("column_{text}"))),
@@ -97,10 +95,8 @@ fn soup() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         "[-+*/()\\[\\],~^= .]",
         "[a-zA-Z0-9_.]{1,4}",
-        prop::sample::select(vec![
-            "**", "exp(", "max(", "A[lang]", "1e9", "1e999", "L ~", "α", "\n", "lambda", "−"
-        ])
-        .prop_map(str::to_owned),
+        prop::sample::select(vec!["**", "exp(", "max(", "A[lang]", "1e9", "1e999", "L ~", "α", "\n", "lambda", "−"])
+            .prop_map(str::to_owned),
     ];
     prop::collection::vec(piece, 0..30).prop_map(|pieces| pieces.concat())
 }
@@ -109,10 +105,7 @@ fn soup() -> impl Strategy<Value = String> {
 fn check_any(text: &str) -> Result<(), TestCaseError> {
     match Formula::parse(text) {
         Ok(formula) => {
-            prop_assert_eq!(
-                &Formula::parse(&formula.to_string()).expect("printed text parses"),
-                &formula
-            );
+            prop_assert_eq!(&Formula::parse(&formula.to_string()).expect("printed text parses"), &formula);
             formula.latex();
             for node in formula.root.postorder() {
                 let piece = &text[node.span.start..node.span.end];
@@ -121,12 +114,7 @@ fn check_any(text: &str) -> Result<(), TestCaseError> {
         }
         Err(error) => {
             prop_assert!(error.span().end <= text.len());
-            prop_assert!(
-                error
-                    .to_string()
-                    .lines()
-                    .all(|line| line.chars().count() <= 300)
-            );
+            prop_assert!(error.to_string().lines().all(|line| line.chars().count() <= 300));
         }
     }
     Ok(())

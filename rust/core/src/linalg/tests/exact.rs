@@ -101,25 +101,14 @@ fn hilbert_matrices_are_inverted_to_their_condition() {
         assert!(cholesky(&mut l, n));
         let mut inverse = vec![f64::NAN; n * n];
         cholesky_inverse(&l, n, &mut inverse);
-        assert!(
-            norm(&difference(&inverse, &exact)) < bound * size,
-            "cholesky {n}"
-        );
+        assert!(norm(&difference(&inverse, &exact)) < bound * size, "cholesky {n}");
         assert_eq!(inverse, transpose(&inverse, n, n));
 
         let mut solution = identity(n);
         assert!(solve_lu(&mut hilbert(n), n, &mut solution));
-        assert!(
-            norm(&difference(&solution, &exact)) < bound * size,
-            "lu {n}"
-        );
+        assert!(norm(&difference(&solution, &exact)) < bound * size, "lu {n}");
 
-        let ones = least_squares(
-            &hilbert(n),
-            n,
-            n,
-            &matmul(&hilbert(n), &vec![1.0; n], n, n, 1),
-        );
+        let ones = least_squares(&hilbert(n), n, n, &matmul(&hilbert(n), &vec![1.0; n], n, n, 1));
         assert_eq!(ones.rank, n);
         assert!(norm(&difference(&ones.x, &vec![1.0; n])) < bound, "qr {n}");
     }
@@ -149,17 +138,7 @@ fn lu_reports_singular_and_non_finite_systems() {
     }
     assert!(!solve_lu(&mut [1.0], 1, &mut [f64::NAN]));
     // The second row is not an exact multiple of the first, so only the tolerance can tell.
-    let mut a = [
-        0.1,
-        0.2,
-        0.3,
-        0.1 * 7.0,
-        0.2 * 7.0,
-        0.3 * 7.0,
-        0.5,
-        0.1,
-        0.9,
-    ];
+    let mut a = [0.1, 0.2, 0.3, 0.1 * 7.0, 0.2 * 7.0, 0.3 * 7.0, 0.5, 0.1, 0.9];
     assert!(!solve_lu(&mut a, 3, &mut [1.0, 2.0, 3.0]));
 }
 
@@ -168,10 +147,7 @@ fn lu_accepts_equations_and_unknowns_of_any_units() {
     let n = 5;
     let mut values = Values(3);
     let base = rectangular(n, &spectrum(n, 1.0), &mut values);
-    let (rows, columns) = (
-        [1e90, 1e-80, 1.0, 1e40, 1e-3],
-        [1e-30, 1e25, 1.0, 1e-7, 1e9],
-    );
+    let (rows, columns) = ([1e90, 1e-80, 1.0, 1e40, 1e-3], [1e-30, 1e25, 1.0, 1e-7, 1e9]);
     let mut a = base.clone();
     for i in 0..n {
         for j in 0..n {
@@ -179,9 +155,7 @@ fn lu_accepts_equations_and_unknowns_of_any_units() {
         }
     }
     // The solution in scaled units is all ones.
-    let mut b: Vec<f64> = (0..n)
-        .map(|i| rows[i] * base[i * n..(i + 1) * n].iter().sum::<f64>())
-        .collect();
+    let mut b: Vec<f64> = (0..n).map(|i| rows[i] * base[i * n..(i + 1) * n].iter().sum::<f64>()).collect();
     assert!(solve_lu(&mut a, n, &mut b));
     for j in 0..n {
         assert!((b[j] * columns[j] - 1.0).abs() < 1e-13, "{b:?}");
@@ -197,11 +171,7 @@ fn least_squares_matches_the_normal_equations_of_a_line() {
     // Slope and intercept from the sums, exact in decimal: 19.9 / 10 and 5.02 - 2 * 1.99.
     assert!((solution.x[1] - 1.99).abs() < 1e-14);
     assert!((solution.x[0] - 1.04).abs() < 1e-14);
-    let direct: f64 = t
-        .iter()
-        .zip(&y)
-        .map(|(t, y)| (y - 1.04 - 1.99 * t).powi(2))
-        .sum();
+    let direct: f64 = t.iter().zip(&y).map(|(t, y)| (y - 1.04 - 1.99 * t).powi(2)).sum();
     let rotated = norm(&solution.rotated[solution.rank..]).powi(2);
     assert!((direct - rotated).abs() < 1e-14);
 }
@@ -215,11 +185,7 @@ fn least_squares_does_not_depend_on_units() {
     let plain = least_squares(&a, m, n, &b);
     let exponents = [-900, 40, 0, 700];
     let units = exponents.map(|e| 2.0_f64.powi(e));
-    let scaled: Vec<f64> = a
-        .iter()
-        .enumerate()
-        .map(|(i, a)| a * units[i % n])
-        .collect();
+    let scaled: Vec<f64> = a.iter().enumerate().map(|(i, a)| a * units[i % n]).collect();
     let solution = least_squares(&scaled, m, n, &b);
     assert_eq!(solution.rank, n);
     assert_eq!(solution.pivots, plain.pivots);
@@ -259,11 +225,7 @@ fn least_squares_of_zero_has_rank_zero() {
 
 #[test]
 fn least_squares_reports_values_that_are_not_finite() {
-    for (bad_a, bad_b) in [
-        (f64::NAN, 1.0),
-        (1.0, f64::INFINITY),
-        (f64::NEG_INFINITY, f64::NAN),
-    ] {
+    for (bad_a, bad_b) in [(f64::NAN, 1.0), (1.0, f64::INFINITY), (f64::NEG_INFINITY, f64::NAN)] {
         let solution = least_squares(&[1.0, 2.0, bad_a, 1.0], 2, 2, &[bad_b, 1.0]);
         assert_eq!(solution.rank, 0);
         assert!(solution.x.iter().all(|x| x.is_nan()));
@@ -323,12 +285,7 @@ fn small_eigenvalues_of_a_graded_matrix_are_accurate() {
 fn eigenvectors_of_equal_eigenvalues_are_orthogonal() {
     // All ones has eigenvalues 0, 0, 0, 4.
     let (mut values, mut vectors) = ([0.0; 4], [0.0; 16]);
-    assert!(symmetric_eigen(
-        &mut [1.0; 16],
-        4,
-        &mut values,
-        &mut vectors
-    ));
+    assert!(symmetric_eigen(&mut [1.0; 16], 4, &mut values, &mut vectors));
     assert!(values[..3].iter().all(|value| value.abs() < 1e-15));
     assert!((values[3] - 4.0).abs() < 1e-15);
     let gram = matmul(&vectors, &transpose(&vectors, 4, 4), 4, 4, 4);
@@ -347,12 +304,7 @@ fn eigenvalues_scale_with_the_matrix_and_non_finite_is_reported() {
     let (mut values, mut vectors) = ([0.0; 2], [0.0; 4]);
     assert!(symmetric_eigen(&mut [0.0; 4], 2, &mut values, &mut vectors));
     assert_eq!(values, [0.0, 0.0]);
-    assert!(!symmetric_eigen(
-        &mut [1.0, 0.0, f64::NAN, 1.0],
-        2,
-        &mut values,
-        &mut vectors
-    ));
+    assert!(!symmetric_eigen(&mut [1.0, 0.0, f64::NAN, 1.0], 2, &mut values, &mut vectors));
 }
 
 #[test]
@@ -368,12 +320,7 @@ fn a_hundred_unknowns_are_within_reach() {
     cholesky_solve(&l, n, &mut solved);
     assert!(norm(&difference(&solved, &x)) < 1e8 * 1e-14 * norm(&x));
     let (mut eigenvalues, mut vectors) = (vec![0.0; n], vec![0.0; n * n]);
-    assert!(symmetric_eigen(
-        &mut a.clone(),
-        n,
-        &mut eigenvalues,
-        &mut vectors
-    ));
+    assert!(symmetric_eigen(&mut a.clone(), n, &mut eigenvalues, &mut vectors));
     for (found, wanted) in eigenvalues.iter().rev().zip(spectrum(n, 8.0)) {
         assert!((found - wanted).abs() < 1e-13);
     }

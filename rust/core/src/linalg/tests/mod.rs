@@ -26,11 +26,7 @@ fn matmul(a: &[f64], b: &[f64], m: usize, k: usize, n: usize) -> Vec<f64> {
     let mut c = vec![0.0; m * n];
     for i in 0..m {
         for l in 0..k {
-            axpy(
-                a[i * k + l],
-                &b[l * n..(l + 1) * n],
-                &mut c[i * n..(i + 1) * n],
-            );
+            axpy(a[i * k + l], &b[l * n..(l + 1) * n], &mut c[i * n..(i + 1) * n]);
         }
     }
     c
@@ -76,9 +72,7 @@ fn orthogonal(n: usize, values: &mut Values) -> Vec<f64> {
 /// Singular values from one down to `1 / 10^digits`.
 fn spectrum(n: usize, digits: f64) -> Vec<f64> {
     let last = (n.max(2) - 1) as f64;
-    (0..n)
-        .map(|i| 10.0_f64.powf(-digits * i as f64 / last))
-        .collect()
+    (0..n).map(|i| 10.0_f64.powf(-digits * i as f64 / last)).collect()
 }
 
 fn symmetric(spectrum: &[f64], values: &mut Values) -> Vec<f64> {
@@ -113,15 +107,12 @@ fn rectangular(m: usize, spectrum: &[f64], values: &mut Values) -> Vec<f64> {
 }
 
 fn hilbert(n: usize) -> Vec<f64> {
-    (0..n * n)
-        .map(|index| 1.0 / (index / n + index % n + 1) as f64)
-        .collect()
+    (0..n * n).map(|index| 1.0 / (index / n + index % n + 1) as f64).collect()
 }
 
 /// The inverse of the Hilbert matrix, whose entries are integers.
 fn hilbert_inverse(n: usize) -> Vec<f64> {
-    let binomial =
-        |n: usize, k: usize| (0..k).fold(1.0, |c, i| c * (n - i) as f64 / (i + 1) as f64);
+    let binomial = |n: usize, k: usize| (0..k).fold(1.0, |c, i| c * (n - i) as f64 / (i + 1) as f64);
     (0..n * n)
         .map(|index| {
             let (i, j) = (index / n + 1, index % n + 1);
@@ -148,20 +139,6 @@ fn least_squares(a: &[f64], m: usize, n: usize, b: &[f64]) -> LeastSquares {
     let (mut x, mut pivots) = (vec![0.0; n], vec![0; n]);
     // Whatever the scratch holds must not matter.
     let mut scratch = vec![f64::NAN; qr_scratch_len(n)];
-    let rank = qr_least_squares(
-        &mut r,
-        m,
-        n,
-        &mut rotated,
-        &mut x,
-        &mut pivots,
-        &mut scratch,
-    );
-    LeastSquares {
-        rank,
-        x,
-        pivots,
-        r,
-        rotated,
-    }
+    let rank = qr_least_squares(&mut r, m, n, &mut rotated, &mut x, &mut pivots, &mut scratch);
+    LeastSquares { rank, x, pivots, r, rotated }
 }

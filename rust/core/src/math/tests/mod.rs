@@ -37,53 +37,18 @@ macro_rules! kernel {
 }
 
 const KERNELS: [Kernel; 7] = [
-    kernel!(
-        exp,
-        1.1,
-        &[
-            (-746.0, 710.0),
-            (-746.0, -707.0),
-            (-1.0, 1.0),
-            (709.0, 709.79)
-        ],
-        |x| x > -745.0 && x < 709.78
-    ),
-    kernel!(
-        expm1,
-        2.0,
-        &[(-40.0, 710.0), (-2.0, 2.0), (-0.4, 0.4)],
-        |x| x != 0.0 && x < 709.78
-    ),
-    kernel!(
-        log,
-        1.0,
-        &[(0.5, 2.0), (0.99, 1.01), (0.0, 1e9), (0.0, 3e-308)],
-        |x| x > 0.0 && x != 1.0
-    ),
-    kernel!(log1p, 2.0, &[(-1.0, 2.0), (-0.01, 0.01), (0.0, 1e9)], |x| x
-        > -1.0
-        && x != 0.0),
-    kernel!(tanh, 3.0, &[(-22.0, 22.0), (-1.0, 1.0), (-0.2, 0.2)], |x| x
-        != 0.0),
-    kernel!(
-        sigmoid,
-        3.0,
-        &[(-745.0, 40.0), (-40.0, 40.0), (-1.0, 1.0)],
-        |x| x > -745.0
-    ),
-    kernel!(
-        softplus,
-        3.0,
-        &[(-745.0, 40.0), (-40.0, 40.0), (-1.0, 1.0)],
-        |x| x > -745.0
-    ),
+    kernel!(exp, 1.1, &[(-746.0, 710.0), (-746.0, -707.0), (-1.0, 1.0), (709.0, 709.79)], |x| x > -745.0 && x < 709.78),
+    kernel!(expm1, 2.0, &[(-40.0, 710.0), (-2.0, 2.0), (-0.4, 0.4)], |x| x != 0.0 && x < 709.78),
+    kernel!(log, 1.0, &[(0.5, 2.0), (0.99, 1.01), (0.0, 1e9), (0.0, 3e-308)], |x| x > 0.0 && x != 1.0),
+    kernel!(log1p, 2.0, &[(-1.0, 2.0), (-0.01, 0.01), (0.0, 1e9)], |x| x > -1.0 && x != 0.0),
+    kernel!(tanh, 3.0, &[(-22.0, 22.0), (-1.0, 1.0), (-0.2, 0.2)], |x| x != 0.0),
+    kernel!(sigmoid, 3.0, &[(-745.0, 40.0), (-40.0, 40.0), (-1.0, 1.0)], |x| x > -745.0),
+    kernel!(softplus, 3.0, &[(-745.0, 40.0), (-40.0, 40.0), (-1.0, 1.0)], |x| x > -745.0),
 ];
 
 fn kernel(name: &str) -> &'static Kernel {
     static ALL: [Kernel; 7] = KERNELS;
-    ALL.iter()
-        .find(|kernel| kernel.name == name)
-        .expect("a kernel of this name")
+    ALL.iter().find(|kernel| kernel.name == name).expect("a kernel of this name")
 }
 
 /// Deterministic 64-bit numbers (a Weyl sequence, mixed).
@@ -106,14 +71,8 @@ fn arguments(kernel: &Kernel) -> Vec<f64> {
     }
     all.extend(scrambled(60_000).map(f64::from_bits));
     // Every binary exponent once more, with moderate ones often.
-    all.extend(
-        scrambled(60_000)
-            .map(|bits| libm::scalbn(f64::from_bits(bits >> 12 | 1023 << 52), bits as i32 % 64)),
-    );
-    all.extend(
-        scrambled(60_000)
-            .map(|bits| -libm::scalbn(f64::from_bits(bits >> 12 | 1023 << 52), bits as i32 % 64)),
-    );
+    all.extend(scrambled(60_000).map(|bits| libm::scalbn(f64::from_bits(bits >> 12 | 1023 << 52), bits as i32 % 64)));
+    all.extend(scrambled(60_000).map(|bits| -libm::scalbn(f64::from_bits(bits >> 12 | 1023 << 52), bits as i32 % 64)));
     all
 }
 
@@ -133,27 +92,13 @@ fn kernels_are_within_their_bounds_of_the_double_double_reference() {
             let (mut worst, mut at) = (0.0, 0.0);
             for ((&x, exact), &value) in arguments.iter().zip(&exact).zip(&values) {
                 let error = exact.ulps(value);
-                assert!(
-                    !error.is_nan(),
-                    "{} {} at {x:e}: {value:e}",
-                    kernel.name,
-                    isa.name()
-                );
+                assert!(!error.is_nan(), "{} {} at {x:e}: {value:e}", kernel.name, isa.name());
                 if error > worst {
                     (worst, at) = (error, x);
                 }
             }
-            println!(
-                "{:9} {:9} {worst:.3} ulp at {at:e}",
-                kernel.name,
-                isa.name()
-            );
-            assert!(
-                worst <= kernel.bound,
-                "{} {}: {worst} ulp at {at:e}",
-                kernel.name,
-                isa.name()
-            );
+            println!("{:9} {:9} {worst:.3} ulp at {at:e}", kernel.name, isa.name());
+            assert!(worst <= kernel.bound, "{} {}: {worst} ulp at {at:e}", kernel.name, isa.name());
         }
     }
 }
@@ -165,12 +110,7 @@ fn golden() -> impl Iterator<Item = (&'static str, f64, f64, f64)> {
         let mut next = || fields.next().expect("four fields");
         let name = next();
         let double = |text| f64::from_bits(u64::from_str_radix(text, 16).expect("hexadecimal"));
-        (
-            name,
-            double(next()),
-            double(next()),
-            next().parse().expect("a number"),
-        )
+        (name, double(next()), double(next()), next().parse().expect("a number"))
     })
 }
 
@@ -178,11 +118,7 @@ fn golden() -> impl Iterator<Item = (&'static str, f64, f64, f64)> {
 fn distance(value: f64, rounded: f64, above: f64) -> f64 {
     let steps = value.to_bits().cast_signed() - rounded.to_bits().cast_signed();
     // Bits grow with the size of a number.
-    let steps = if rounded.is_sign_negative() {
-        -steps
-    } else {
-        steps
-    };
+    let steps = if rounded.is_sign_negative() { -steps } else { steps };
     (steps as f64 - above).abs()
 }
 
@@ -199,12 +135,7 @@ fn kernels_agree_with_multiple_precision_values() {
             let mut value = [x];
             (kernel.slice)(isa, &mut value);
             let error = distance(value[0], rounded, above);
-            assert!(
-                error <= kernel.bound,
-                "{} {name}({x:e}) = {:e}: {error} ulp",
-                isa.name(),
-                value[0]
-            );
+            assert!(error <= kernel.bound, "{} {name}({x:e}) = {:e}: {error} ulp", isa.name(), value[0]);
         }
     }
 }
@@ -225,20 +156,9 @@ fn scalar_functions_agree_with_multiple_precision_values() {
 
 #[test]
 fn a_value_depends_neither_on_position_nor_on_neighbours() {
-    let odd = [
-        0.0,
-        -1.0,
-        f64::NAN,
-        f64::INFINITY,
-        f64::NEG_INFINITY,
-        1e-310,
-        1e300,
-        -1e300,
-    ];
+    let odd = [0.0, -1.0, f64::NAN, f64::INFINITY, f64::NEG_INFINITY, 1e-310, 1e300, -1e300];
     for kernel in &KERNELS {
-        let plain: Vec<f64> = scrambled(200)
-            .map(|bits| (bits >> 40) as f64 / 1e5 - 80.0)
-            .collect();
+        let plain: Vec<f64> = scrambled(200).map(|bits| (bits >> 40) as f64 / 1e5 - 80.0).collect();
         for isa in Isa::available() {
             let mut alone = plain.clone();
             for value in &mut alone {
@@ -247,26 +167,12 @@ fn a_value_depends_neither_on_position_nor_on_neighbours() {
             for length in [0, 1, 3, 7, 8, 9, 31, 63, 64, 65, 200] {
                 let mut together = plain[..length].to_vec();
                 (kernel.slice)(isa, &mut together);
-                assert!(
-                    together.iter().zip(&alone).all(|(a, b)| same(*a, *b)),
-                    "{} {}",
-                    kernel.name,
-                    isa.name()
-                );
+                assert!(together.iter().zip(&alone).all(|(a, b)| same(*a, *b)), "{} {}", kernel.name, isa.name());
             }
-            let mut mixed: Vec<f64> = plain
-                .iter()
-                .zip(odd.iter().cycle())
-                .flat_map(|(a, b)| [*a, *b])
-                .collect();
+            let mut mixed: Vec<f64> = plain.iter().zip(odd.iter().cycle()).flat_map(|(a, b)| [*a, *b]).collect();
             (kernel.slice)(isa, &mut mixed);
             let found = mixed.iter().step_by(2);
-            assert!(
-                found.zip(&alone).all(|(a, b)| same(*a, *b)),
-                "{} {}",
-                kernel.name,
-                isa.name()
-            );
+            assert!(found.zip(&alone).all(|(a, b)| same(*a, *b)), "{} {}", kernel.name, isa.name());
         }
     }
 }
@@ -282,12 +188,7 @@ fn block_kernels_equal_the_generic_source_bit_for_bit() {
                 (kernel.slice)(isa, &mut values);
                 for (&x, &value) in chunk.iter().zip(&values) {
                     let expected = kernel.scalar[usize::from(fma)](x);
-                    assert!(
-                        same(value, expected),
-                        "{} {} at {x:e}",
-                        kernel.name,
-                        isa.name()
-                    );
+                    assert!(same(value, expected), "{} {} at {x:e}", kernel.name, isa.name());
                 }
             }
         }
@@ -298,14 +199,8 @@ fn block_kernels_equal_the_generic_source_bit_for_bit() {
 #[cfg(target_arch = "x86_64")]
 fn the_difference_kernel_equals_the_exponential_of_the_difference() {
     use super::kernels::{Avx2, Avx512, Kernels, Portable};
-    let a: Vec<f64> = scrambled(133)
-        .map(|bits| (bits >> 40) as f64 / 1e5 - 80.0)
-        .collect();
-    for b in [
-        vec![20.5; 133],
-        vec![900.0; 133],
-        a.iter().rev().map(|x| 0.3 * x).collect(),
-    ] {
+    let a: Vec<f64> = scrambled(133).map(|bits| (bits >> 40) as f64 / 1e5 - 80.0).collect();
+    for b in [vec![20.5; 133], vec![900.0; 133], a.iter().rev().map(|x| 0.3 * x).collect()] {
         for isa in Isa::available() {
             let mut found = vec![0.0; 133];
             // SAFETY: the processor has each instruction set that is listed as available.

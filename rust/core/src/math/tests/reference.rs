@@ -9,10 +9,7 @@ pub(super) struct Wide {
     low: f64,
 }
 
-const LN2: Wide = Wide {
-    high: std::f64::consts::LN_2,
-    low: 2.3190468138462996e-17,
-};
+const LN2: Wide = Wide { high: std::f64::consts::LN_2, low: 2.3190468138462996e-17 };
 
 impl From<f64> for Wide {
     fn from(high: f64) -> Self {
@@ -24,10 +21,7 @@ impl From<f64> for Wide {
 fn two_sum(a: f64, b: f64) -> Wide {
     let high = a + b;
     let b_part = high - a;
-    Wide {
-        high,
-        low: (a - (high - b_part)) + (b - b_part),
-    }
+    Wide { high, low: (a - (high - b_part)) + (b - b_part) }
 }
 
 impl Add for Wide {
@@ -43,10 +37,7 @@ impl Add for Wide {
 impl Neg for Wide {
     type Output = Self;
     fn neg(self) -> Self {
-        Self {
-            high: -self.high,
-            low: -self.low,
-        }
+        Self { high: -self.high, low: -self.low }
     }
 }
 
@@ -79,10 +70,7 @@ impl Div for Wide {
 
 impl Wide {
     fn scaled(self, exponent: i32) -> Self {
-        Self {
-            high: libm::scalbn(self.high, exponent),
-            low: libm::scalbn(self.low, exponent),
-        }
+        Self { high: libm::scalbn(self.high, exponent), low: libm::scalbn(self.low, exponent) }
     }
 }
 
@@ -134,10 +122,7 @@ fn expm1_small(x: Wide) -> Wide {
 fn exp_wide(x: Wide) -> Exact {
     let k = (x.high * std::f64::consts::LOG2_E).round();
     let value = Wide::from(1.0) + expm1_small(x - Wide::from(k) * LN2);
-    Exact {
-        value,
-        exponent: k as i32,
-    }
+    Exact { value, exponent: k as i32 }
 }
 
 fn expm1_wide(x: Wide) -> Exact {
@@ -164,11 +149,7 @@ fn log_wide(x: Wide) -> Wide {
 
 /// `log(1 + exp * 2**exponent)` for a power that is at most 1.
 fn log1p_exact(x: Exact) -> Exact {
-    if x.exponent < -110 {
-        x
-    } else {
-        log_wide(Wide::from(1.0) + x.value.scaled(x.exponent)).into()
-    }
+    if x.exponent < -110 { x } else { log_wide(Wide::from(1.0) + x.value.scaled(x.exponent)).into() }
 }
 
 pub(super) fn exp(x: f64) -> Exact {
@@ -177,11 +158,7 @@ pub(super) fn exp(x: f64) -> Exact {
 
 pub(super) fn expm1(x: f64) -> Exact {
     // The series needs room below the last place.
-    if x.abs() < 1e-250 {
-        Wide::from(x).into()
-    } else {
-        expm1_wide(Wide::from(x.max(-100.0)))
-    }
+    if x.abs() < 1e-250 { Wide::from(x).into() } else { expm1_wide(Wide::from(x.max(-100.0))) }
 }
 
 pub(super) fn log(x: f64) -> Exact {
@@ -197,11 +174,7 @@ pub(super) fn log(x: f64) -> Exact {
 }
 
 pub(super) fn log1p(x: f64) -> Exact {
-    if x > 1e200 {
-        log(x)
-    } else {
-        log_wide(two_sum(1.0, x)).into()
-    }
+    if x > 1e200 { log(x) } else { log_wide(two_sum(1.0, x)).into() }
 }
 
 pub(super) fn tanh(x: f64) -> Exact {
@@ -216,16 +189,9 @@ pub(super) fn tanh(x: f64) -> Exact {
 pub(super) fn sigmoid(x: f64) -> Exact {
     let decay = exp_wide(Wide::from(-x.abs().min(800.0)));
     let one = Wide::from(1.0);
-    let plain = if decay.exponent < -110 {
-        Wide::from(0.0)
-    } else {
-        decay.value.scaled(decay.exponent)
-    };
+    let plain = if decay.exponent < -110 { Wide::from(0.0) } else { decay.value.scaled(decay.exponent) };
     if x < 0.0 {
-        Exact {
-            value: decay.value / (one + plain),
-            exponent: decay.exponent,
-        }
+        Exact { value: decay.value / (one + plain), exponent: decay.exponent }
     } else {
         (one / (one + plain)).into()
     }

@@ -7,14 +7,7 @@ const GOLDEN: &str = include_str!("golden.txt");
 
 fn unscrambled(n: u64, dim: usize) -> Vec<Vec<u64>> {
     let directions = direction_numbers(dim);
-    (0..n)
-        .map(|i| {
-            directions
-                .iter()
-                .map(|directions| digits(directions, i))
-                .collect()
-        })
-        .collect()
+    (0..n).map(|i| directions.iter().map(|directions| digits(directions, i)).collect()).collect()
 }
 
 fn scrambled(first: u64, n: u64, dim: usize, seed: u64) -> Vec<Vec<u64>> {
@@ -23,10 +16,7 @@ fn scrambled(first: u64, n: u64, dim: usize, seed: u64) -> Vec<Vec<u64>> {
     (first..first + n)
         .map(|i| {
             sequence.point(i, &mut point);
-            point
-                .iter()
-                .map(|x| (x * (1_u64 << BITS) as f64) as u64)
-                .collect()
+            point.iter().map(|x| (x * (1_u64 << BITS) as f64) as u64).collect()
         })
         .collect()
 }
@@ -35,12 +25,9 @@ fn scrambled(first: u64, n: u64, dim: usize, seed: u64) -> Vec<Vec<u64>> {
 fn box_counts(points: &[Vec<u64>], dimensions: &[usize], shape: &[u32]) -> Vec<usize> {
     let mut counts = vec![0; 1 << shape.iter().sum::<u32>()];
     for point in points {
-        let place = dimensions
-            .iter()
-            .zip(shape)
-            .fold(0, |place, (&dimension, &bits)| {
-                (place << bits) | (point[dimension] >> (BITS as u32 - bits)) as usize
-            });
+        let place = dimensions.iter().zip(shape).fold(0, |place, (&dimension, &bits)| {
+            (place << bits) | (point[dimension] >> (BITS as u32 - bits)) as usize
+        });
         counts[place] += 1;
     }
     counts
@@ -54,11 +41,7 @@ fn squared_discrepancy(points: &[f64], dim: usize) -> f64 {
     for x in points.chunks_exact(dim) {
         single += x.iter().map(|x| 0.5 * (1.0 - x * x)).product::<f64>();
         for y in points.chunks_exact(dim) {
-            double += x
-                .iter()
-                .zip(y)
-                .map(|(x, y)| 1.0 - x.max(*y))
-                .product::<f64>();
+            double += x.iter().zip(y).map(|(x, y)| 1.0 - x.max(*y)).product::<f64>();
         }
     }
     3.0_f64.powf(-(dim as f64)) - 2.0 * single / n + double / (n * n)
@@ -66,18 +49,11 @@ fn squared_discrepancy(points: &[f64], dim: usize) -> f64 {
 
 #[test]
 fn direction_numbers_are_those_of_scipy() {
-    let golden = GOLDEN
-        .lines()
-        .find_map(|line| line.strip_prefix("checksum "))
-        .unwrap();
-    let checksum =
-        direction_numbers(SOBOL_DIMENSIONS)
-            .iter()
-            .flatten()
-            .fold(0_u64, |sum, direction| {
-                sum.wrapping_mul(6364136223846793005)
-                    .wrapping_add(*direction)
-            });
+    let golden = GOLDEN.lines().find_map(|line| line.strip_prefix("checksum ")).unwrap();
+    let checksum = direction_numbers(SOBOL_DIMENSIONS)
+        .iter()
+        .flatten()
+        .fold(0_u64, |sum, direction| sum.wrapping_mul(6364136223846793005).wrapping_add(*direction));
     assert_eq!(checksum, golden.parse().unwrap());
 }
 
@@ -85,23 +61,12 @@ fn direction_numbers_are_those_of_scipy() {
 fn unscrambled_points_are_those_of_scipy() {
     let points = unscrambled(64, SOBOL_DIMENSIONS);
     let mut compared = 0;
-    for line in GOLDEN
-        .lines()
-        .filter(|line| line.starts_with(|c: char| c.is_ascii_digit()))
-    {
-        let numbers: Vec<u64> = line
-            .split(' ')
-            .map(|number| number.parse().unwrap())
-            .collect();
+    for line in GOLDEN.lines().filter(|line| line.starts_with(|c: char| c.is_ascii_digit())) {
+        let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
         assert_eq!(numbers.len(), 65);
         for (point, expected) in points.iter().zip(&numbers[1..]) {
             let coordinate = fraction(point[numbers[0] as usize - 1]);
-            assert_eq!(
-                64.0 * coordinate,
-                *expected as f64,
-                "dimension {}",
-                numbers[0]
-            );
+            assert_eq!(64.0 * coordinate, *expected as f64, "dimension {}", numbers[0]);
             compared += 1;
         }
     }
@@ -124,14 +89,8 @@ fn the_table_covers_all_dimensions_with_valid_numbers() {
 #[test]
 fn scrambled_points_are_those_of_an_independent_implementation() {
     let mut compared = 0;
-    for line in GOLDEN
-        .lines()
-        .filter_map(|line| line.strip_prefix("scrambled "))
-    {
-        let numbers: Vec<u64> = line
-            .split(' ')
-            .map(|number| number.parse().unwrap())
-            .collect();
+    for line in GOLDEN.lines().filter_map(|line| line.strip_prefix("scrambled ")) {
+        let numbers: Vec<u64> = line.split(' ').map(|number| number.parse().unwrap()).collect();
         let [seed, index, dimension, expected] = numbers[..] else {
             panic!("{line}");
         };
@@ -150,10 +109,7 @@ fn every_dimension_has_one_point_in_each_interval() {
             let points = scrambled(first, 1 << k, SOBOL_DIMENSIONS, seed);
             for dimension in 0..SOBOL_DIMENSIONS {
                 let counts = box_counts(&points, &[dimension], &[k]);
-                assert!(
-                    counts.iter().all(|&count| count == 1),
-                    "{seed} {first} {k} {dimension}"
-                );
+                assert!(counts.iter().all(|&count| count == 1), "{seed} {first} {k} {dimension}");
             }
         }
     }
@@ -167,10 +123,7 @@ fn the_first_two_dimensions_have_one_point_in_every_elementary_box() {
             let points = scrambled(first, 1 << k, 2, seed);
             for split in 0..=k {
                 let counts = box_counts(&points, &[0, 1], &[split, k - split]);
-                assert!(
-                    counts.iter().all(|&count| count == 1),
-                    "{seed} {first} {k} {split}"
-                );
+                assert!(counts.iter().all(|&count| count == 1), "{seed} {first} {k} {split}");
             }
         }
     }
@@ -194,18 +147,11 @@ fn scrambling_permutes_the_boxes_of_any_few_dimensions() {
                 for split in 0..=k {
                     let (dimensions, shape) = ([first, second], [split, k - split]);
                     let expected = sorted(&plain, &dimensions, &shape);
-                    assert_eq!(
-                        sorted(&points, &dimensions, &shape),
-                        expected,
-                        "{seed} {dimensions:?} {shape:?}"
-                    );
+                    assert_eq!(sorted(&points, &dimensions, &shape), expected, "{seed} {dimensions:?} {shape:?}");
                 }
             }
             let (dimensions, shape) = ([0, second, (second + 7) % 24], [3, 3, 2]);
-            assert_eq!(
-                sorted(&points, &dimensions, &shape),
-                sorted(&plain, &dimensions, &shape)
-            );
+            assert_eq!(sorted(&points, &dimensions, &shape), sorted(&plain, &dimensions, &shape));
         }
     }
 }
@@ -241,17 +187,11 @@ fn flips_are_fair_and_independent_across_seeds_and_places() {
         }
     }
     for bit in 0..BITS {
-        assert!(
-            (f64::from(flipped[bit]) - f64::from(n) / 2.0).abs() < limit,
-            "{bit}"
-        );
+        assert!((f64::from(flipped[bit]) - f64::from(n) / 2.0).abs() < limit, "{bit}");
         if bit == BITS - 1 {
             assert_eq!(same[bit], 0);
         } else {
-            assert!(
-                (f64::from(same[bit]) - f64::from(n) / 2.0).abs() < limit,
-                "{bit}"
-            );
+            assert!((f64::from(same[bit]) - f64::from(n) / 2.0).abs() < limit, "{bit}");
         }
     }
 }
@@ -325,42 +265,26 @@ fn integrals_are_unbiased_and_their_error_falls_faster_than_at_random() {
         let estimates: Vec<f64> = (0..seeds)
             .map(|seed| {
                 let points = sobol(n, dim, seed);
-                let sum: f64 = points
-                    .chunks_exact(dim)
-                    .map(|x| x.iter().map(|x| 3.0 * x * x).product::<f64>())
-                    .sum();
+                let sum: f64 = points.chunks_exact(dim).map(|x| x.iter().map(|x| 3.0 * x * x).product::<f64>()).sum();
                 sum / n as f64
             })
             .collect();
         let mean = estimates.iter().sum::<f64>() / seeds as f64;
         let variance = estimates.iter().map(|x| (x - 1.0).powi(2)).sum::<f64>() / seeds as f64;
-        assert!(
-            (mean - 1.0).abs() < 4.5 * (variance / seeds as f64).sqrt(),
-            "{mean}"
-        );
+        assert!((mean - 1.0).abs() < 4.5 * (variance / seeds as f64).sqrt(), "{mean}");
         variance.sqrt()
     };
     let (coarse, fine) = (error(64), error(1024));
     // At random the error would fall by a factor of four; theory promises nearly 4^3 for smooth functions.
     assert!(coarse / fine > 16.0, "{coarse} {fine}");
-    assert!(
-        fine < 0.1 * ((1.8_f64.powi(4) - 1.0) / 1024.0).sqrt(),
-        "{fine}"
-    );
+    assert!(fine < 0.1 * ((1.8_f64.powi(4) - 1.0) / 1024.0).sqrt(), "{fine}");
 }
 
 #[test]
 fn further_dimensions_are_independent_uniform_values() {
     let (n, dim) = (1024, 260);
     let points = sobol(n, dim, 31);
-    let column = |j: usize| {
-        points
-            .iter()
-            .skip(j)
-            .step_by(dim)
-            .map(|x| x - 0.5)
-            .collect::<Vec<f64>>()
-    };
+    let column = |j: usize| points.iter().skip(j).step_by(dim).map(|x| x - 0.5).collect::<Vec<f64>>();
     let limit = 4.5 / (n as f64).sqrt();
     for j in SOBOL_DIMENSIONS..dim {
         let x = column(j);
