@@ -63,7 +63,8 @@ def _table(fit: Fit) -> list[str]:
             note, error, relative = "at its bound", "", ""
         else:
             note, error = "", f"{param.stderr:.4g}"
-            relative = f"{100 * param.stderr / abs(param.value):.1f} %" if param.value else ""
+            share = 100 * param.stderr / abs(param.value) if param.value else math.inf
+            relative = f"{share:.1f} %" if share < 1e4 else ""
         lines.append(f"{name:<{width}}  {param.value:>14.8g}  {error:>11}  {relative:>8}  {note}".rstrip())
     return lines
 
