@@ -97,11 +97,9 @@ impl PyProblem {
             let slice = array.as_slice().map_err(|_| PyValueError::new_err("arrays must be C-contiguous"))?;
             Ok::<_, PyErr>(slice.to_vec())
         };
-        if let Some(weights) = &weights {
-            if weights.shape()[1] != self.0.rows() {
-                let message = format!("weights must have {} columns, not {}", self.0.rows(), weights.shape()[1]);
-                return Err(PyValueError::new_err(message));
-            }
+        if let Some(width) = weights.as_ref().map(|w| w.shape()[1]).filter(|&width| width != self.0.rows()) {
+            let message = format!("weights must have {} columns, not {width}", self.0.rows());
+            return Err(PyValueError::new_err(message));
         }
         let starts = flat(&starts)?;
         let weights = weights.as_ref().map(flat).transpose()?;
@@ -189,7 +187,9 @@ fn to_dict(py: Python<'_>, report: Report, k: usize) -> PyResult<Bound<'_, PyDic
     dict.set_item("theta", theta)?;
     dict.set_item("objective", report.objective.into_pyarray(py))?;
     dict.set_item("status", report.status.iter().map(|s| s.name()).collect::<Vec<_>>())?;
-    let counts = |list: Vec<usize>| list.into_iter().map(|n| n as i64).collect::<Vec<_>>().into_pyarray(py);
+    let counts = |list: Vec<usize>| {
+        list.into_iter().map(|n| i64::try_from(n).unwrap_or(i64::MAX)).collect::<Vec<_>>().into_pyarray(py)
+    };
     dict.set_item("iterations", counts(report.iterations))?;
     dict.set_item("evaluations", counts(report.evaluations))?;
     dict.set_item("gradient", report.gradient.into_pyarray(py))?;

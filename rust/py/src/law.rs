@@ -73,14 +73,16 @@ impl PyLaw {
         self.0.substitute(&ties).map(|formula| formula.to_string()).map_err(|e| errors::formula(&e))
     }
 
+    #[allow(clippy::needless_pass_by_value)]
     fn value<'py>(
         &self,
         py: Python<'py>,
         columns: Vec<PyReadonlyArray1<'py, f64>>,
     ) -> PyResult<Bound<'py, PyArray1<f64>>> {
-        Ok(self.evaluate(py, &Quantity::Value, columns)?.into_pyarray(py))
+        Ok(self.evaluate(py, &Quantity::Value, &columns)?.into_pyarray(py))
     }
 
+    #[allow(clippy::needless_pass_by_value)]
     fn gradient<'py>(
         &self,
         py: Python<'py>,
@@ -91,11 +93,12 @@ impl PyLaw {
         if width == 0 {
             return Err(PyValueError::new_err("wrt must name at least one parameter or input"));
         }
-        let flat = self.evaluate(py, &Quantity::Gradient(wrt), columns)?;
+        let flat = self.evaluate(py, &Quantity::Gradient(wrt), &columns)?;
         let rows = flat.len() / width;
         flat.into_pyarray(py).reshape([rows, width])
     }
 
+    #[allow(clippy::needless_pass_by_value)]
     fn hessian<'py>(
         &self,
         py: Python<'py>,
@@ -106,7 +109,7 @@ impl PyLaw {
         if width == 0 {
             return Err(PyValueError::new_err("wrt must name at least one parameter or input"));
         }
-        let flat = self.evaluate(py, &Quantity::Hessian(wrt), columns)?;
+        let flat = self.evaluate(py, &Quantity::Hessian(wrt), &columns)?;
         let rows = flat.len() / (width * width);
         flat.into_pyarray(py).reshape([rows, width, width])
     }
@@ -117,7 +120,7 @@ impl PyLaw {
         &self,
         py: Python<'_>,
         quantity: &Quantity,
-        columns: Vec<PyReadonlyArray1<'_, f64>>,
+        columns: &[PyReadonlyArray1<'_, f64>],
     ) -> PyResult<Vec<f64>> {
         // Copied: another thread may write to the arrays while the GIL is released.
         let columns = columns.iter().map(copy).collect::<PyResult<Vec<_>>>()?;

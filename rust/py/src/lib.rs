@@ -15,7 +15,7 @@ mod _core {
     use super::{build_info, isa};
     use pyo3::prelude::*;
 
-    /// Loads NumPy's C interface while nothing can interrupt: it panics if it is first needed during a Ctrl-C.
+    /// Loads the C interface of `NumPy` while nothing can interrupt: it panics if it is first needed during a Ctrl-C.
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
         let _ = numpy::PyArray1::<f64>::zeros(module.py(), 0, false);
