@@ -83,7 +83,7 @@ pub fn multistart(
         }
     }
     control.begin(chosen.iter().filter(|c| **c).count());
-    let settings = settings(max_iterations, false);
+    let settings = settings(problem, max_iterations, false);
     let solutions: Vec<Solution> = coordinates
         .par_iter()
         .enumerate()
@@ -127,7 +127,7 @@ pub fn refits(
     let scale = scales(problem, starts);
     let coordinates: Vec<Vec<f64>> = rows.iter().map(|row| problem.to_solver(row, &scale)).collect();
     control.begin(draws);
-    let settings = settings(max_iterations, true);
+    let settings = settings(problem, max_iterations, true);
     let solutions: Result<Vec<Solution>, Error> = weights
         .par_chunks(n)
         .enumerate()
@@ -150,8 +150,8 @@ fn unsolved(x: &[f64], objective: f64, status: Status) -> Solution {
     Solution { x: x.to_vec(), objective, status, iterations: 0, evaluations: 0, gradient: f64::NAN }
 }
 
-fn settings(max_iterations: Option<usize>, warm: bool) -> Settings {
-    let default = Settings::default();
+fn settings(problem: &Problem, max_iterations: Option<usize>, warm: bool) -> Settings {
+    let default = Settings::of(problem);
     Settings { max_iterations: max_iterations.unwrap_or(default.max_iterations), warm }
 }
 

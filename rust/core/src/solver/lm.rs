@@ -16,15 +16,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 /// Limits and the kind of start.
 #[derive(Clone, Copy, Debug)]
 pub struct Settings {
-    /// Largest number of steps tried; for a loss with a kink ten times as many at its last width.
+    /// Largest number of steps tried.
     pub max_iterations: usize,
     /// Whether the start is close to an optimum, as in refits: Newton steps from the outset.
     pub warm: bool,
 }
 
-impl Default for Settings {
-    fn default() -> Self {
-        Self { max_iterations: 1000, warm: false }
+impl Settings {
+    /// Limits that fit a problem: losses with a kink pass through a sequence of fits.
+    pub fn of(problem: &Problem) -> Self {
+        Self { max_iterations: if problem.options().loss.has_kink() { 12_000 } else { 1000 }, warm: false }
     }
 }
 
@@ -189,12 +190,12 @@ impl Run<'_> {
             self.gate = NEWTON_GATE;
             // A width that crawls is left unfinished: the next one starts from where it came.
             let last = *fraction == KINK_WIDTHS[KINK_WIDTHS.len() - 1];
-            self.limit = self.iterations + if last { 10 * limit } else { limit.min(STAGE) };
+            self.limit = if last { limit } else { limit.min(self.iterations + STAGE) };
             if let Some(status) = self.begin(s) {
                 return status;
             }
             status = self.descend(s);
-            if status == Status::Cancelled {
+            if status == Status::Cancelled || self.iterations >= limit {
                 break;
             }
             self.radius = self.radius.max(1e-3);
