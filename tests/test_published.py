@@ -72,15 +72,14 @@ def test_published_chinchilla_values_are_no_better_than_ours(runs):
 
 
 def test_farseer_reaches_the_best_known_objective_and_names_a_direction_unless_it_converged(runs):
-    """Other programs end at 0.00362145, where a2 runs to infinity and beta to zero from below.
+    """Other programs end near 0.00362145, where a2 runs to infinity and beta to zero from below.
 
-    A lower minimum lies on the other side, with a2 negative and beta positive: 0.003615426.
+    A lower minimum lies on the other side, with a2 negative and beta positive: 0.003615426. Few starts lead there.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", sl.FitWarning)
-        fit = sl.fit("farseer", runs, residual="log", loss=sl.squared(), starts=1000)
-    assert fit.objective <= 0.00362145 * (1.0 + 1e-6)
-    assert fit.objective >= 0.003615426 * (1.0 - 1e-6)
+        fit = sl.fit("farseer", runs, residual="log", loss=sl.squared(), starts=1000, screen=0)
+    assert fit.objective == pytest.approx(0.003615426142, rel=1e-9)
     if not fit.valid:
         assert len(caught) == 1
         assert "a2" in fit.message

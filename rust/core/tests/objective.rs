@@ -42,6 +42,22 @@ fn expanded(law: &Law, data: &Data) -> Vec<(String, usize)> {
     law.params().iter().enumerate().flat_map(|(s, p)| (0..count(s)).map(|c| (p.name.clone(), c))).collect()
 }
 
+/// Coefficients that the solver measures at the middle of the data, back at their natural values.
+fn uncentre(problem: &Problem, theta: &mut [Dual]) {
+    for a in 0..theta.len() {
+        for k in (0..theta.len()).filter(|&k| k != a) {
+            let mut unit = vec![0.0; theta.len()];
+            unit[a] = 1.0;
+            unit[k] = 1.0;
+            let mean = problem.centred(&unit)[a].ln();
+            if mean != 0.0 {
+                let factor = theta[k].chain(-mean * theta[k].v, -mean, 0.0).exp();
+                theta[a] = theta[a].times(&factor);
+            }
+        }
+    }
+}
+
 /// Objective as a function of the solver's coordinates `x` of the free parameters.
 fn objective(problem: &Problem, data: &Data, x: &[f64], scale: &[f64], mut random: Option<&mut Random>) -> Dual {
     let (law, options, n) = (problem.law(), problem.options(), x.len());
@@ -51,6 +67,7 @@ fn objective(problem: &Problem, data: &Data, x: &[f64], scale: &[f64], mut rando
         let variable = Dual::variable(x[k], k, n);
         theta[i] = if problem.is_log(i) { variable.exp() } else { variable.chain(x[k] * scale[k], scale[k], 0.0) };
     }
+    uncentre(problem, &mut theta);
     let groups = law.group_of_slot();
     let mut total = Dual::constant(0.0, n);
     for row in 0..data.target.len() {
@@ -135,6 +152,33 @@ fn every_loss_and_residual_space_has_exact_derivatives() {
             }
         }
     }
+}
+
+#[test]
+fn real_coefficients_of_powers_are_measured_at_the_middle_of_the_data() {
+    let law = |text: &str, names: &[&str]| {
+        Arc::new(Law::new(text, names.iter().map(|n| Param::new(*n, ParamKind::Real)).collect()).unwrap())
+    };
+    let n = vec![1e6, 1e8, 1e13];
+    let data = Data { target: vec![1.0, 2.0, 3.0], inputs: vec![n], ..Data::default() };
+    let centred = |law: Arc<Law>, options: Options| {
+        let theta: Vec<f64> = (0..law.params().len()).map(|i| 0.1 * (i + 1) as f64).collect();
+        (theta.clone(), Problem::new(law, &data, options).unwrap().centred(&theta))
+    };
+    let middle = 9.0 * 10f64.ln();
+    let (theta, found) = centred(law("L ~ a * N**g + b", &["a", "g", "b"]), Options::default());
+    assert!((found[0] / (theta[0] * (theta[1] * middle).exp()) - 1.0).abs() < 1e-13);
+    assert_eq!(found[1..], theta[1..]);
+    // A second use of the coefficient, a prior on it or a fixed power leave it alone.
+    let (theta, found) = centred(law("L ~ a * N**g + a", &["a", "g"]), Options::default());
+    assert_eq!(found, theta);
+    let prior = Prior { index: 0, kind: PriorKind::Normal, center: 0.0, width: 1.0 };
+    let (theta, found) =
+        centred(law("L ~ a * N**g + b", &["a", "g", "b"]), Options { priors: vec![prior], ..Options::default() });
+    assert_eq!(found, theta);
+    let fixed = vec![f64::NAN, 0.2, f64::NAN];
+    let (theta, found) = centred(law("L ~ a * N**g + b", &["a", "g", "b"]), Options { fixed, ..Options::default() });
+    assert_eq!(found, theta);
 }
 
 #[test]

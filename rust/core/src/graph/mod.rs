@@ -557,6 +557,39 @@ impl Graph {
         found
     }
 
+    /// The expression `root` with the node `from` replaced by `to`.
+    pub fn replace(&mut self, root: Id, from: Id, to: Id) -> Id {
+        let needed = self.reachable(&[root]);
+        let mut new: Vec<Id> = (0..needed.len()).map(Id::from_index).collect();
+        // Children come before parents.
+        for i in (0..needed.len()).filter(|&i| needed[i]) {
+            let id = Id::from_index(i);
+            let at = |child: Id| new[child.index()];
+            new[i] = match self.nodes[i].clone() {
+                _ if id == from => to,
+                Node::Const(_) | Node::Input(_) | Node::Param(_) | Node::LogParam(_) => id,
+                Node::Unary(_, a) if at(a) == a => id,
+                Node::Unary(op, a) => self.unary(op, at(a)),
+                Node::Binary(_, a, b) if (at(a), at(b)) == (a, b) => id,
+                Node::Binary(op, a, b) => self.binary(op, at(a), at(b)),
+                Node::Select(mask, a, b) => self.select(at(mask), at(a), at(b)),
+                Node::LogSumExp(terms) => {
+                    let mut terms: Vec<Id> = terms.iter().map(|&term| at(term)).collect();
+                    terms.sort_unstable();
+                    self.push(Node::LogSumExp(terms.into()))
+                }
+                Node::Share(lse, k) => {
+                    let Node::LogSumExp(old) = self.node(lse).clone() else { unreachable!("shares are of log-sum-exps") };
+                    let (lse, term) = (at(lse), at(old[k as usize]));
+                    let Node::LogSumExp(terms) = self.node(lse) else { unreachable!("rebuilt from one") };
+                    let k = terms.iter().position(|&t| t == term).expect("every term was kept");
+                    self.share(lse, k)
+                }
+            };
+        }
+        new[root.index()]
+    }
+
     /// Marks every node that `roots` need.
     pub fn reachable(&self, roots: &[Id]) -> Vec<bool> {
         let mut needed = vec![false; self.nodes.len()];

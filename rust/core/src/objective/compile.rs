@@ -20,11 +20,9 @@ pub(super) struct Curvature {
     pub output: usize,
 }
 
-/// Derivative of one exponent with respect to one active slot.
+/// Derivative of an exponent with respect to one active slot.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slope {
-    /// Which exponent.
-    pub exponent: usize,
     /// Active slot.
     pub slot: usize,
     /// Position of the factor pulled out.
@@ -62,7 +60,7 @@ pub(super) struct Compiled {
     pub factors: Vec<usize>,
     /// Contributions to the Hessian.
     pub curvatures: Vec<Curvature>,
-    /// Derivatives of the law's exponents: (exponent, active slot, factor, output of `metric`).
+    /// Derivatives of the law's exponents.
     pub slopes: Vec<Slope>,
     /// Program for the outputs of `slopes`.
     pub metric: Tape,
@@ -141,9 +139,8 @@ fn position_or_push<T: PartialEq>(list: &mut Vec<T>, item: T) -> usize {
     })
 }
 
-/// Compiles a law for fits in which the slots with `active` are free.
-pub(super) fn compile(law: &Law, residual: Residual, active: &[bool]) -> Compiled {
-    let (mut g, root) = law.graph();
+/// Compiles the expression `root` of a law for fits in which the slots with `active` are free.
+pub(super) fn compile(law: &Law, (mut g, root): (Graph, Id), residual: Residual, active: &[bool]) -> Compiled {
     let value = match residual {
         Residual::Linear => root,
         Residual::Log => g.to_log(root),
@@ -189,14 +186,14 @@ pub(super) fn compile(law: &Law, residual: Residual, active: &[bool]) -> Compile
 
     let mut scalars = ScalarProgram::default();
     let (mut slopes, mut metric_outputs, mut metric_is_constant) = (Vec::new(), Vec::new(), true);
-    for (exponent, node) in g.exponents(value).into_iter().enumerate() {
+    for node in g.exponents(value) {
         for (slot, &leaf) in leaves.iter().enumerate() {
             if let Some(d) = derivatives.derive(&mut g, node, leaf) {
                 let (factor, row) = split_scalar(&mut g, d);
                 metric_is_constant &=
                     g.stage(factor) == Stage::Const && matches!(g.stage(row), Stage::Const | Stage::Data);
                 let factor = scalars.request(&g, factor);
-                slopes.push(Slope { exponent, slot, factor, output: position_or_push(&mut metric_outputs, row) });
+                slopes.push(Slope { slot, factor, output: position_or_push(&mut metric_outputs, row) });
             }
         }
     }

@@ -1,6 +1,7 @@
 //! What a fit minimises: `sum_i w_i rho(T(y_i) - T(f(x_i))) + penalties`, over the compiled programs of a law.
 
 mod accumulate;
+mod centre;
 mod compile;
 mod loss;
 mod problem;

@@ -2,13 +2,14 @@
 
 pub use super::accumulate::Mode;
 use super::accumulate::{Job, Scatter, Sums, accumulate};
-use super::compile::{Compiled, compile};
+use super::centre::{Centre, centre};
+use super::compile::{Compiled, DataLeaves, compile};
 use super::{Loss, Residual};
 use crate::error::Error;
-use crate::graph::{Coordinate, LOG_ZERO, LogUse, NEARLY_ZERO, ParamKind};
+use crate::graph::{Coordinate, Graph, Id, LOG_ZERO, LogUse, NEARLY_ZERO, ParamKind};
 use crate::law::{Law, fill};
 use crate::math::{self, Isa};
-use crate::program::{BLOCK, Bases, Block, Place, Tape, run_tape};
+use crate::program::{BLOCK, Bases, Block, Place, ScalarProgram, Tape, lower, run_tape};
 use rayon::prelude::*;
 use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
@@ -18,6 +19,9 @@ const CHUNK: usize = 64;
 
 /// Blocks that the solver's metric is averaged over, at most about twice as many: it sets a scale, no more.
 const METRIC_BLOCKS: usize = 16;
+
+/// Size from which a slope is that of a vanished term, in which the logarithm of zero stands.
+const LARGEST_SLOPE: f64 = 1e100;
 
 /// Measured rows. All columns have the same length.
 #[derive(Clone, Debug, Default)]
@@ -106,6 +110,8 @@ pub struct Problem {
     fixed_log: Vec<f64>,
     /// Group column of each slot.
     groups: Vec<Option<usize>>,
+    /// Coefficients that the solver measures at the middle of the data.
+    centres: Vec<Centre>,
     /// Metric of a law whose exponents are linear in the parameters.
     constant_metric: OnceLock<Vec<f64>>,
 }
@@ -192,7 +198,16 @@ impl Problem {
             position[i] = k;
         }
         let active: Vec<bool> = (0..params).map(|s| free.iter().any(|&i| slot[i] == s)).collect();
-        let compiled = compile(&law, options.residual, &active);
+        let isa = Isa::detect();
+        let (mut graph, root) = law.graph();
+        let plain = |s: &usize| active[*s] && groups[*s].is_none();
+        let has_prior = |s: usize| options.priors.iter().any(|prior| slot[prior.index] == s);
+        let powers: Vec<usize> = (0..params).filter(plain).collect();
+        let real = |s: &usize| law.params()[*s].kind == ParamKind::Real && !has_prior(*s);
+        let coefficients: Vec<usize> = powers.iter().copied().filter(real).collect();
+        let mean = |g: &Graph, id: Id| column_mean(isa, g, id, data);
+        let (root, centres) = centre(&mut graph, root, &coefficients, &powers, mean);
+        let compiled = compile(&law, (graph, root), options.residual, &active);
         let mut coordinate = vec![Coordinate::Natural; expanded];
         for (&s, &c) in compiled.active.iter().zip(&compiled.coordinates) {
             coordinate[offsets[s]..offsets[s] + counts[s]].fill(c);
@@ -201,7 +216,7 @@ impl Problem {
         let fixed_log = options.fixed.iter().map(|v| log_or_vanished(*v)).collect();
         let blocks = rows.div_ceil(BLOCK);
         let mut problem = Self {
-            isa: Isa::detect(),
+            isa,
             rows,
             blocks,
             columns: Vec::new(),
@@ -221,6 +236,7 @@ impl Problem {
             dense,
             fixed_log,
             groups,
+            centres,
             constant_metric: OnceLock::new(),
             law,
             compiled,
@@ -354,8 +370,25 @@ impl Problem {
             .collect()
     }
 
+    /// Values of all expanded parameters as the solver measures them, from their natural ones: some coefficients are
+    /// sizes in the middle of the data.
+    pub fn centred(&self, theta: &[f64]) -> Vec<f64> {
+        self.scaled(theta, 1.0)
+    }
+
+    fn scaled(&self, theta: &[f64], sign: f64) -> Vec<f64> {
+        let mut out = theta.to_vec();
+        // No coefficient stands in the exponent that centres another one: that exponent is linear in its parameters.
+        for centre in &self.centres {
+            let log_factor = centre.log_factor(|slot| theta[self.offsets[slot]]);
+            out[self.offsets[centre.slot]] *= (sign * log_factor).exp();
+        }
+        out
+    }
+
     /// Natural values of all expanded parameters as the free parameters' solver coordinates.
     pub fn to_solver(&self, theta: &[f64], scale: &[f64]) -> Vec<f64> {
+        let theta = &self.centred(theta);
         let coordinate = |(&i, &s): (&usize, &f64)| if self.is_log(i) { theta[i].ln() } else { theta[i] / s };
         self.free.iter().zip(scale).map(coordinate).collect()
     }
@@ -380,7 +413,7 @@ impl Problem {
                 }
             }
         }
-        theta
+        self.scaled(&theta, -1.0)
     }
 
     /// Sum of the row weights.
@@ -412,7 +445,8 @@ impl Problem {
             return Err(Error::Length { expected: self.expanded, found: theta.len() });
         }
         let mut workspace = Workspace::default();
-        workspace.natural.extend_from_slice(theta);
+        let theta = self.centred(theta);
+        workspace.natural.extend_from_slice(&theta);
         workspace.log.extend(theta.iter().map(|t| log_or_vanished(*t)));
         let mut out = Evaluation::default();
         self.evaluate_prepared(&mut workspace, Mode::Value, 0.0, None, &mut out);
@@ -515,53 +549,41 @@ impl Problem {
         out.objective = ws.totals.lanes[0];
     }
 
-    /// Metric of the solver's steps at the parameters last evaluated in `ws`: the mean over rows of `sum_k d_k d_k^T`
-    /// for the slopes `d_k` of the law's exponents, in the solver's coordinates. A step of length one changes the
-    /// exponents by about one, wherever the data are centred and however weak a term is. Parameters that no exponent
-    /// contains count in their own units.
+    /// Metric of the solver's steps at the parameters last evaluated in `ws`, one entry for each free parameter: the
+    /// mean over rows of `sum_k d_k^2` for the slopes `d_k` of the law's exponents, in the solver's coordinates. A step
+    /// of length one changes the exponents by about one, wherever the data are centred and however weak a term is.
+    /// Parameters that no exponent contains count in their own units.
     pub fn metric(&self, scale: &[f64], ws: &mut Workspace, out: &mut Vec<f64>) {
         if self.metric_is_constant() {
             // The linear scales are the only thing that varies between calls.
-            let base = self.constant_metric.get_or_init(|| {
-                let mut base = Vec::new();
-                self.compute_metric(&vec![1.0; self.free.len()], ws, &mut base);
-                base
-            });
-            let n = self.free.len();
-            out.clone_from(base);
-            for j in 0..n {
-                for k in 0..n {
-                    out[j * n + k] *= self.unit(j, scale) * self.unit(k, scale);
-                }
-            }
+            out.clone_from(self.constant_metric.get_or_init(|| {
+                let mut squares = Vec::new();
+                self.mean_squared_slopes(ws, &mut squares);
+                squares
+            }));
         } else {
-            self.compute_metric(scale, ws, out);
+            self.mean_squared_slopes(ws, out);
         }
-        let n = self.free.len();
-        for j in 0..n {
-            let own = out[j * n + j];
-            // A ridge keeps directions apart that the data cannot tell from each other.
-            out[j * n + j] = if own.is_finite() && own > 1e-12 { own * (1.0 + 1e-3) } else { 1.0 };
-            for k in 0..n {
-                if k != j && !(own.is_finite() && own > 1e-12 && out[k * n + k] > 1e-12 && out[j * n + k].is_finite()) {
-                    out[j * n + k] = 0.0;
-                    out[k * n + j] = 0.0;
-                }
-            }
+        for (k, entry) in out.iter_mut().enumerate() {
+            let unit = self.unit(k, scale);
+            // A start close to zero makes for a small unit, but not for a slope that does not count.
+            let counts = entry.is_finite() && *entry * unit.max(1.0).powi(2) > 1e-12;
+            *entry = if counts { *entry * unit * unit } else { 1.0 };
         }
     }
 
-    fn compute_metric(&self, scale: &[f64], ws: &mut Workspace, out: &mut Vec<f64>) {
-        let (c, n) = (&self.compiled, self.free.len());
+    fn mean_squared_slopes(&self, ws: &mut Workspace, out: &mut Vec<f64>) {
+        let c = &self.compiled;
         out.clear();
-        out.resize(n * n, 0.0);
+        out.resize(self.free.len(), 0.0);
         let tape = &c.metric;
         let Workspace { registers, scalars, tables, .. } = ws;
         prepare(registers, tape, scalars);
-        let position = |i: usize| Some(self.position[i]).filter(|&k| k != usize::MAX);
         let groups = self.law.group_columns().len();
         let stride = (self.blocks / METRIC_BLOCKS).max(1);
         let mut rows = 0.0;
+        // The logarithm of a zero stands for a term that has vanished: it says nothing about steps.
+        let square = |x: f64| if x.abs() < LARGEST_SLOPE { x * x } else { 0.0 };
         for b in (0..self.blocks).step_by(stride) {
             let bases = Bases {
                 registers: registers.as_mut_ptr(),
@@ -572,40 +594,30 @@ impl Problem {
             run_tape(self.isa, tape, bases);
             let count = BLOCK.min(self.rows - b * BLOCK);
             rows += count as f64;
-            for (at, first) in c.slopes.iter().enumerate() {
-                for second in c.slopes[at..].iter().take_while(|s| s.exponent == first.exponent) {
-                    let (a, b_) = (tape.outputs[first.output], tape.outputs[second.output]);
-                    // SAFETY: outputs of the tape that just ran on this memory.
-                    let (x, y) = unsafe { (bases.get(a), bases.get(b_)) };
-                    let factor = scalars[first.factor] * scalars[second.factor];
-                    let (s, t) = (c.active[first.slot], c.active[second.slot]);
-                    if self.groups[s].is_none() && self.groups[t].is_none() {
-                        if let (Some(j), Some(k)) = (position(self.offsets[s]), position(self.offsets[t])) {
-                            let sum: f64 = x[..count].iter().zip(&y[..count]).map(|(x, y)| x * y).sum();
-                            out[j * n + k] += factor * sum;
-                        }
-                        continue;
+            for slope in &c.slopes {
+                // SAFETY: outputs of the tape that just ran on this memory.
+                let x = unsafe { bases.get(tape.outputs[slope.output]) };
+                let factor = square(scalars[slope.factor]);
+                let slot = c.active[slope.slot];
+                match self.groups[slot] {
+                    None => {
+                        let sum: f64 = x[..count].iter().map(|x| square(*x)).sum();
+                        out[self.position[self.offsets[slot]]] += factor * sum;
                     }
-                    for i in 0..count {
-                        let index = |slot: usize| {
-                            self.offsets[slot] + self.groups[slot].map_or(0, |g| self.codes[b * groups + g][i] as usize)
-                        };
-                        if let (Some(j), Some(k)) = (position(index(s)), position(index(t))) {
-                            out[j.min(k) * n + j.max(k)] += factor * x[i] * y[i];
+                    Some(group) => {
+                        let codes = &self.codes[b * groups + group];
+                        for (x, code) in x[..count].iter().zip(codes) {
+                            let position = self.position[self.offsets[slot] + *code as usize];
+                            // A category may be fixed while others of its parameter are free.
+                            if position != usize::MAX {
+                                out[position] += factor * square(*x);
+                            }
                         }
                     }
                 }
             }
         }
-        for j in 0..n {
-            for k in j..n {
-                // Slopes are listed slot by slot, so an entry may have been summed on either side.
-                let sum = if j == k { out[j * n + j] } else { out[j * n + k] + out[k * n + j] };
-                let entry = sum * self.unit(j, scale) * self.unit(k, scale) / rows;
-                out[j * n + k] = entry;
-                out[k * n + j] = entry;
-            }
-        }
+        out.iter_mut().for_each(|entry| *entry /= rows);
     }
 
     /// Whether the metric is the same everywhere, but for linear scales.
@@ -785,6 +797,33 @@ struct Plan<'a> {
     second: Vec<Place>,
     scattered: Vec<(Place, f64, Scatter)>,
     scattered_second: Vec<(Place, f64, usize, usize)>,
+}
+
+/// Mean over the rows of a node that depends on data only.
+fn column_mean(isa: Isa, g: &Graph, id: Id, data: &Data) -> f64 {
+    let (mut inputs, mut scalars, mut values) = (Vec::new(), ScalarProgram::default(), Vec::new());
+    let tape = lower(g, &[id], &mut DataLeaves { inputs: &mut inputs, scalars: &mut scalars });
+    scalars.evaluate(&[], &[], &mut values);
+    let mut registers = vec![Block::ZERO; tape.registers];
+    splat(&mut registers, &tape, &values);
+    let mut raw = vec![Block::ZERO; inputs.len().max(1)];
+    let (rows, mut sum) = (data.target.len(), 0.0);
+    for start in (0..rows).step_by(BLOCK) {
+        let count = BLOCK.min(rows - start);
+        for (to, &input) in raw.iter_mut().zip(&inputs) {
+            fill(to, &data.inputs[input], start, count);
+        }
+        let bases = Bases {
+            registers: registers.as_mut_ptr(),
+            columns: raw.as_ptr(),
+            codes: std::ptr::null(),
+            tables: std::ptr::null(),
+        };
+        run_tape(isa, &tape, bases);
+        // SAFETY: an output of the tape that just ran on this memory.
+        sum += unsafe { bases.get(tape.outputs[0]) }[..count].iter().sum::<f64>();
+    }
+    sum / rows as f64
 }
 
 fn prepare(registers: &mut Vec<Block>, tape: &Tape, scalars: &[f64]) {

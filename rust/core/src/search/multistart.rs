@@ -8,6 +8,10 @@ use crate::solver::{Scratch, Settings, Solution, Status, solve};
 use rayon::prelude::*;
 use std::time::Instant;
 
+/// Fits of a search that are followed to the end of a long valley: the best ones. More than this many are not worth
+/// the time, because one of them decides.
+const FINALISTS: usize = 16;
+
 /// Outcome of many local fits, one row each, in the order of the starts.
 #[derive(Clone, Debug, Default)]
 pub struct Report {
@@ -60,7 +64,7 @@ pub fn multistart(
 ) -> Result<Report, Error> {
     let clock = Instant::now();
     let rows = check_starts(problem, starts)?;
-    let scale = scales(problem, starts);
+    let scale = scales(problem, &rows);
     let coordinates: Vec<Vec<f64>> = rows.iter().map(|row| problem.to_solver(row, &scale)).collect();
     let mut chosen: Vec<bool> = vec![true; rows.len()];
     let mut first = vec![f64::INFINITY; rows.len()];
@@ -84,7 +88,7 @@ pub fn multistart(
     }
     control.begin(chosen.iter().filter(|c| **c).count());
     let settings = settings(problem, max_iterations, false);
-    let solutions: Vec<Solution> = coordinates
+    let mut solutions: Vec<Solution> = coordinates
         .par_iter()
         .enumerate()
         .map_init(Scratch::default, |scratch, (i, x)| {
@@ -99,7 +103,33 @@ pub fn multistart(
             solution
         })
         .collect();
+    go_on(problem, &scale, &settings, control, &mut solutions);
     Ok(collect(problem, &solutions, &scale, clock))
+}
+
+/// Takes the best of the fits that were given up in a long valley to its end.
+fn go_on(problem: &Problem, scale: &[f64], settings: &Settings, control: &Control, solutions: &mut [Solution]) {
+    let mut order: Vec<usize> = (0..solutions.len()).filter(|&i| solutions[i].objective.is_finite()).collect();
+    order.sort_by(|&a, &b| solutions[a].objective.total_cmp(&solutions[b].objective).then(a.cmp(&b)));
+    order.truncate(FINALISTS);
+    order.retain(|&i| solutions[i].status == Status::Stalled && solutions[i].iterations < settings.max_iterations);
+    let ends: Vec<Solution> = order
+        .par_iter()
+        .map_init(Scratch::default, |scratch, &i| {
+            let first = &solutions[i];
+            let max_iterations = settings.max_iterations - first.iterations;
+            let settings = Settings { patient: true, max_iterations, ..*settings };
+            let mut end = solve(problem, &first.x, scale, None, &settings, control.cancel(), scratch);
+            end.iterations += first.iterations;
+            end.evaluations += first.evaluations;
+            end
+        })
+        .collect();
+    for (i, end) in order.into_iter().zip(ends) {
+        if end.objective <= solutions[i].objective {
+            solutions[i] = end;
+        }
+    }
 }
 
 /// Refits `problem` once for every row of `weights` (row-major), from the only row of `starts` or the row of the same
@@ -124,7 +154,7 @@ pub fn refits(
     if rows.len() != 1 && rows.len() != draws {
         return Err(Error::Option(format!("{} starts do not fit {draws} sets of weights", rows.len())));
     }
-    let scale = scales(problem, starts);
+    let scale = scales(problem, &rows);
     let coordinates: Vec<Vec<f64>> = rows.iter().map(|row| problem.to_solver(row, &scale)).collect();
     control.begin(draws);
     let settings = settings(problem, max_iterations, true);
@@ -152,7 +182,7 @@ fn unsolved(x: &[f64], objective: f64, status: Status) -> Solution {
 
 fn settings(problem: &Problem, max_iterations: Option<usize>, warm: bool) -> Settings {
     let default = Settings::of(problem);
-    Settings { max_iterations: max_iterations.unwrap_or(default.max_iterations), warm }
+    Settings { max_iterations: max_iterations.unwrap_or(default.max_iterations), warm, patient: warm }
 }
 
 fn collect(problem: &Problem, solutions: &[Solution], scale: &[f64], clock: Instant) -> Report {
@@ -165,15 +195,16 @@ fn collect(problem: &Problem, solutions: &[Solution], scale: &[f64], clock: Inst
 }
 
 /// Unit of each free parameter that is not moved on its logarithm: the largest of its starts, in size.
-fn scales(problem: &Problem, starts: &[f64]) -> Vec<f64> {
-    problem
-        .free()
-        .iter()
-        .map(|&i| {
-            let largest = starts.iter().skip(i).step_by(problem.expanded()).fold(0.0f64, |m, v| m.max(v.abs()));
-            if largest > 0.0 { largest } else { 1.0 }
-        })
-        .collect()
+fn scales(problem: &Problem, starts: &[&[f64]]) -> Vec<f64> {
+    let mut largest = vec![0.0f64; problem.free().len()];
+    for start in starts {
+        let start = problem.centred(start);
+        for (largest, &i) in largest.iter_mut().zip(problem.free()) {
+            *largest = largest.max(start[i].abs());
+        }
+    }
+    largest.iter_mut().filter(|unit| !(**unit > 0.0 && unit.is_finite())).for_each(|unit| *unit = 1.0);
+    largest
 }
 
 fn check_starts<'a>(problem: &Problem, starts: &'a [f64]) -> Result<Vec<&'a [f64]>, Error> {

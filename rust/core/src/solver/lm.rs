@@ -20,12 +20,14 @@ pub struct Settings {
     pub max_iterations: usize,
     /// Whether the start is close to an optimum, as in refits: Newton steps from the outset.
     pub warm: bool,
+    /// Whether to follow a long valley to its end, in long steps and whatever it brings.
+    pub patient: bool,
 }
 
 impl Settings {
     /// Limits that fit a problem: losses with a kink pass through a sequence of fits.
     pub fn of(problem: &Problem) -> Self {
-        Self { max_iterations: if problem.options().loss.has_kink() { 12_000 } else { 1000 }, warm: false }
+        Self { max_iterations: if problem.options().loss.has_kink() { 12_000 } else { 1000 }, warm: false, patient: false }
     }
 }
 
@@ -54,7 +56,10 @@ pub struct Scratch {
     pub workspace: Workspace,
     current: Evaluation,
     trial: Evaluation,
+    saved: Evaluation,
+    saved_x: Vec<f64>,
     metric: Vec<f64>,
+    saved_metric: Vec<f64>,
     step: Vec<f64>,
     next: Vec<f64>,
     free: Vec<usize>,
@@ -72,9 +77,22 @@ struct Reduced {
 }
 
 /// Radius of the first step: exponents may change by about this much.
-const FIRST_RADIUS: f64 = 2.0;
-/// Largest radius.
-const MAX_RADIUS: f64 = 1e3;
+const FIRST_RADIUS: f64 = 1.0;
+/// Largest radius. Longer steps reach the optimum sooner, or a place where a term has vanished for good.
+const MAX_RADIUS: f64 = 4.0;
+/// The same in a valley that leads far away, where there is nothing left to lose.
+const MAX_PATIENT_RADIUS: f64 = 1e3;
+/// A step that overshoots is followed to this multiple of the objective, to see whether the next one makes good for it.
+const OVERSHOOT: f64 = 10.0;
+/// What a step achieves at most, as a multiple of what reweighted least squares predict: their model of an absolute
+/// value promises half.
+const PROMISE: f64 = 2.0;
+/// Steps over which an impatient fit has to reduce the objective by the fraction [`PROGRESS`], or it has stalled.
+const PATIENCE: usize = 50;
+/// See [`PATIENCE`].
+const PROGRESS: f64 = 1e-4;
+/// Cosine from which a point is stationary to rounding and needs no further step.
+const SHARP: f64 = 1e-9;
 /// Cosine below which Newton steps are tried.
 const NEWTON_GATE: f64 = 0.2;
 /// Cosine below which a point counts as stationary.
@@ -116,6 +134,7 @@ pub fn solve(
         iterations: 0,
         evaluations: 0,
         constant_metric: problem.metric_is_constant(),
+        patient: settings.patient,
     };
     let status = if problem.options().loss.has_kink() {
         run.follow_kink(settings.warm, scratch)
@@ -152,6 +171,7 @@ struct Run<'a> {
     iterations: usize,
     evaluations: usize,
     constant_metric: bool,
+    patient: bool,
 }
 
 impl Run<'_> {
@@ -220,9 +240,32 @@ impl Run<'_> {
         }
     }
 
+    /// Moves to the trial point although it is worse; [`Run::back`] returns.
+    fn overshoot(&mut self, s: &mut Scratch) {
+        s.saved.clone_from(&s.current);
+        s.saved_x.clone_from(&self.x);
+        s.saved_metric.clone_from(&s.metric);
+        self.accept(s);
+    }
+
+    /// Returns from an overshoot, with a smaller radius.
+    fn back(&mut self, s: &mut Scratch, norm: f64) {
+        std::mem::swap(&mut s.current, &mut s.saved);
+        std::mem::swap(&mut self.x, &mut s.saved_x);
+        std::mem::swap(&mut s.metric, &mut s.saved_metric);
+        self.radius = 0.25 * norm;
+        self.lambda = 0.0;
+    }
+
     fn descend(&mut self, s: &mut Scratch) -> Status {
         let (mut failures, mut flat) = (0, 0);
+        // Length of the step that overshot, while it is followed.
+        let mut overshot: Option<f64> = None;
+        let mut mark = (self.iterations, s.current.objective);
         loop {
+            if let (true, Some(norm)) = (self.iterations >= self.limit, overshot) {
+                self.back(s, norm);
+            }
             if self.cancel.load(Ordering::Relaxed) {
                 return Status::Cancelled;
             }
@@ -230,38 +273,67 @@ impl Run<'_> {
                 return Status::IterationLimit;
             }
             self.iterations += 1;
-            let Some((predicted, norm, interior)) = self.propose(s) else { return self.finish(s) };
-            let Scratch { workspace, trial, next, .. } = s;
-            self.problem.evaluate(next, self.scale, self.mode, self.width, self.weights, workspace, trial);
-            self.evaluations += 1;
+            // A smoothed kink is followed by ever smaller changes of the objective, and has limits of its own.
+            let tired = !self.patient && self.width == 0.0 && self.iterations > mark.0 + PATIENCE;
+            if tired && overshot.is_none() {
+                if mark.1 - s.current.objective <= PROGRESS * s.current.objective.abs() {
+                    return self.finish(s);
+                }
+                mark = (self.iterations, s.current.objective);
+            }
+            let step = self.propose(s);
+            if let Some(norm) = overshot {
+                // The curved valley of a scaling law: where the step led out of it, the next one leads back, further down.
+                overshot = None;
+                let hopeful = step.is_some_and(|(predicted, ..)| {
+                    s.current.objective - PROMISE * predicted < s.saved.objective
+                });
+                if hopeful {
+                    self.try_next(self.mode, s);
+                    if usable(&s.trial) && s.trial.objective < s.saved.objective {
+                        self.accept(s);
+                        self.cosine = self.cosine_of(&s.current);
+                        self.radius = norm;
+                        failures = 0;
+                        continue;
+                    }
+                }
+                self.back(s, norm);
+                continue;
+            }
+            let Some((predicted, norm, interior)) = step else { return self.finish(s) };
             let size = s.current.objective.abs();
-            let actual = s.current.objective - s.trial.objective;
             // Below this the objective is rounding noise and only the step's own prediction tells how near we are.
             let near = predicted <= 1e-12 * size;
+            // The last step of all: the cosine at its end tells, and needs the matrix of reweighted least squares.
+            let last = near && interior && self.mode == Mode::Newton;
+            self.try_next(if last { Mode::Gauss } else { self.mode }, s);
+            let actual = s.current.objective - s.trial.objective;
             let good = usable(&s.trial) && (actual > 0.0 || (near && actual >= -1e-12 * size));
             if good {
                 failures = 0;
                 self.accept(s);
-                if self.mode == Mode::Gauss {
+                if self.mode == Mode::Gauss || last {
                     self.cosine = self.cosine_of(&s.current);
                     if self.cosine < 1e-12 {
-                        return self.finish(s);
+                        return self.verdict(s);
                     }
                 }
-                if near {
-                    if self.mode == Mode::Newton && interior {
-                        if predicted <= 1e-17 * size || actual <= 0.0 {
-                            // A term that has vanished also has a vanishing gradient: only the cosine can tell.
-                            self.evaluate_here(Mode::Gauss, s);
-                            self.cosine = self.cosine_of(&s.current);
-                            flat += 1;
-                            if self.cosine < STATIONARY || flat > 3 {
-                                return self.finish(s);
-                            }
-                            self.leave_newton(s);
-                        }
-                        continue;
+                if last {
+                    flat += 1;
+                    // A term that has vanished also has a vanishing gradient: only the cosine can tell.
+                    let still = predicted <= 1e-17 * size || actual <= 0.0;
+                    if self.cosine < SHARP || (still && self.cosine < STATIONARY) || flat > 3 {
+                        return self.verdict(s);
                     }
+                    if still {
+                        self.leave_newton();
+                    } else {
+                        self.evaluate_here(Mode::Newton, s);
+                    }
+                    continue;
+                }
+                if near && self.mode == Mode::Gauss {
                     flat += 1;
                     if flat > 60 {
                         return self.finish(s);
@@ -269,7 +341,7 @@ impl Run<'_> {
                 }
                 let gain = actual / predicted;
                 if near || (gain > 0.75 && !interior) {
-                    self.radius = (self.radius * 2.0).min(MAX_RADIUS);
+                    self.radius = (self.radius * 2.0).min(if self.patient { MAX_PATIENT_RADIUS } else { MAX_RADIUS });
                 } else if gain < 0.25 {
                     self.radius = 0.5 * norm;
                 }
@@ -277,6 +349,14 @@ impl Run<'_> {
                     self.mode = Mode::Newton;
                     self.evaluate_here(Mode::Newton, s);
                 }
+            } else if self.mode == Mode::Gauss
+                && !near
+                && usable(&s.trial)
+                && s.trial.objective < OVERSHOOT * s.current.objective
+            {
+                self.overshoot(s);
+                self.radius = 0.5 * norm;
+                overshot = Some(norm);
             } else {
                 failures += 1;
                 self.radius = norm * if s.trial.objective.is_finite() { 0.25 } else { 0.1 };
@@ -284,9 +364,9 @@ impl Run<'_> {
                     self.evaluate_here(Mode::Gauss, s);
                     self.cosine = self.cosine_of(&s.current);
                     if near {
-                        return self.finish(s);
+                        return self.verdict(s);
                     }
-                    self.leave_newton(s);
+                    self.leave_newton();
                     failures = 0;
                 } else if self.radius < 1e-14 || (near && failures > 3) {
                     return self.finish(s);
@@ -295,14 +375,18 @@ impl Run<'_> {
         }
     }
 
+    /// Evaluates the proposed point.
+    fn try_next(&mut self, mode: Mode, s: &mut Scratch) {
+        let Scratch { workspace, trial, next, .. } = s;
+        self.problem.evaluate(next, self.scale, mode, self.width, self.weights, workspace, trial);
+        self.evaluations += 1;
+    }
+
     /// Back to reweighting, until the cosine is clearly smaller than where Newton steps failed.
-    fn leave_newton(&mut self, s: &mut Scratch) {
-        if self.mode == Mode::Newton {
-            self.mode = Mode::Gauss;
-            self.gate = 0.3 * self.cosine;
-            self.lambda = 0.0;
-        }
-        debug_assert!(s.current.matrix.len() == self.x.len() * self.x.len());
+    fn leave_newton(&mut self) {
+        self.mode = Mode::Gauss;
+        self.gate = 0.3 * self.cosine;
+        self.lambda = 0.0;
     }
 
     /// Solves the model on the parameters that may move and writes the next point, inside the bounds. Returns the
@@ -327,10 +411,11 @@ impl Run<'_> {
             } else {
                 reduced.gradient.clear();
                 reduced.gradient.extend(free.iter().map(|&i| current.gradient[i]));
-                for (to, from) in [(&mut reduced.matrix, &current.matrix), (&mut reduced.metric, &*metric)] {
-                    to.clear();
-                    to.extend(free.iter().flat_map(|&i| free.iter().map(move |&j| from[i * n + j])));
-                }
+                reduced.metric.clear();
+                reduced.metric.extend(free.iter().map(|&i| metric[i]));
+                reduced.matrix.clear();
+                let matrix = &current.matrix;
+                reduced.matrix.extend(free.iter().flat_map(|&i| free.iter().map(move |&j| matrix[i * n + j])));
                 let (g, step) = (&reduced.gradient, &mut reduced.step);
                 solve_subproblem(&reduced.matrix, g, &reduced.metric, self.radius, self.lambda, step, trust)
             };
@@ -385,10 +470,16 @@ impl Run<'_> {
             self.evaluate_here(Mode::Gauss, s);
         }
         self.cosine = self.cosine_of(&s.current);
+        self.verdict(s)
+    }
+
+    /// The same where the cosine is known.
+    fn verdict(&self, s: &Scratch) -> Status {
         let at_bound = |i: usize| self.x[i] <= self.bounds[i].0 || self.x[i] >= self.bounds[i].1;
-        // An exact fit has no residual direction to measure a cosine against.
-        let exact = s.current.objective.abs() <= self.problem.rounding_objective();
-        if self.cosine < STATIONARY || exact {
+        // Residuals near rounding have no direction of their own to measure a cosine against.
+        let noise = self.problem.rounding_objective() / s.current.objective.abs();
+        let noise = if self.problem.options().loss.has_kink() { noise } else { noise.sqrt() };
+        if self.cosine < STATIONARY.max(noise) || s.current.objective == 0.0 {
             if (0..self.x.len()).any(at_bound) { Status::Bound } else { Status::Converged }
         } else {
             Status::Stalled

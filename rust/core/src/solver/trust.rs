@@ -1,4 +1,4 @@
-//! The trust-region subproblem: minimise `g d + d M d / 2` over steps of length at most `radius` in a metric.
+//! The trust-region subproblem: minimise `g d + d M d / 2` over steps of length at most `radius` in a diagonal metric.
 
 use crate::linalg::{cholesky, cholesky_solve, solve_lower};
 
@@ -42,17 +42,18 @@ pub(crate) fn solve_subproblem(
     scaled.resize(n, 0.0);
     lower.resize(n, 0.0);
     // Largest curvature per unit of the metric: the natural unit of the multiplier.
-    let top = (0..n).map(|i| (matrix[i * n + i] / metric[i * n + i]).abs()).fold(f64::MIN_POSITIVE, f64::max);
+    let top = (0..n).map(|i| (matrix[i * n + i] / metric[i]).abs()).fold(f64::MIN_POSITIVE, f64::max);
     // Multiplier that a matrix of zeros would need; the smallest one worth trying for a matrix that is not definite.
-    let steepest = (0..n).map(|i| gradient[i] * gradient[i] / metric[i * n + i]).sum::<f64>().sqrt() / radius;
+    let steepest = (0..n).map(|i| gradient[i] * gradient[i] / metric[i]).sum::<f64>().sqrt() / radius;
     let smallest = (1e-10 * top).max(1e-3 * steepest).max(f64::MIN_POSITIVE);
     let (mut low, mut high) = (0.0f64, f64::INFINITY);
     // Steps limited by the radius come in runs: the last multiplier often is good enough, and saves a factorisation.
     let (mut lambda, mut norm) = (guess, 0.0);
     let mut unconstrained = guess == 0.0;
     for _ in 0..60 {
-        for (f, (m, d)) in factor.iter_mut().zip(matrix.iter().zip(metric)) {
-            *f = m + lambda * d;
+        factor.copy_from_slice(matrix);
+        for i in 0..n {
+            factor[i * n + i] += lambda * metric[i];
         }
         if !cholesky(factor, n) {
             low = low.max(lambda);
@@ -70,7 +71,7 @@ pub(crate) fn solve_subproblem(
         }
         cholesky_solve(factor, n, step);
         for i in 0..n {
-            scaled[i] = metric[i * n..(i + 1) * n].iter().zip(step.iter()).map(|(m, d)| m * d).sum();
+            scaled[i] = metric[i] * step[i];
         }
         norm = scaled.iter().zip(step.iter()).map(|(s, d)| s * d).sum::<f64>().max(0.0).sqrt();
         if lambda == 0.0 && norm <= radius * SHELL.1 {
