@@ -9,7 +9,7 @@ SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find rust -name Cargo.to
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check check-rust check-python format test test-rust test-python bench bench-smoke docs \
-        docs-rust docs-python example clean
+        docs-rust docs-python example stubs clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -33,6 +33,10 @@ check-python: $(READY)
 	$(BIN)/mypy
 	$(BIN)/mypy benches
 	$(BIN)/python -m mypy.stubtest scalinglaws._core
+	$(BIN)/python tools/write_ids.py --check
+
+stubs: $(READY)  ## tell type checkers the ids of the catalogue
+	$(BIN)/python tools/write_ids.py
 
 format: $(READY)  ## rewrite sources in the project's style
 	cargo fmt --all

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import csv
 import os
-import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-import scalinglaws
 from numpy.typing import NDArray
 from scalinglaws.law import Law
 from scalinglaws.reference import Reference
@@ -68,29 +67,56 @@ def simulate() -> Callable[..., tuple[dict[str, float], Columns]]:
     """
 
     def draw(law: Law, *, n: int = 60, noise: float = 0.0, seed: int = 1) -> tuple[dict[str, float], Columns]:
-        coefficients = dict(truth(law))
+        coefficients = truth(law)
         columns = drawn_inputs(law, n, seed)
-        exact = Reference(law.formula, law.params).value({**columns, **coefficients})
+        exact = Reference(law.formula, law.params).value(on_rows(law, coefficients, columns))
         rng = np.random.default_rng(seed + 1)
         return coefficients, {**columns, str(law.target): exact * np.exp(noise * rng.standard_normal(n))}
 
     return draw
 
 
-def truth(law: Law) -> Mapping[str, float]:
-    """Return the first published coefficients, or those of the first check where a paper printed none."""
-    return law.published[0].values if law.published else law.checks[0].values
+def flat(values: Mapping[str, Any]) -> dict[str, float]:
+    """Return coefficients by expanded name: ``{"a": {"x": 1.0}}`` becomes ``{"a[x]": 1.0}``."""
+    out: dict[str, float] = {}
+    for name, value in values.items():
+        grouped = isinstance(value, Mapping)
+        out.update({f"{name}[{label}]": v for label, v in value.items()} if grouped else {name: value})
+    return out
+
+
+def truth(law: Law, which: int = 0) -> dict[str, float]:
+    """Return published coefficients, or those of the first check where a paper printed none.
+
+    They go by expanded name, and include the parameters that are constants of the law.
+    """
+    values = law.published[which].values if law.published else law.checks[0].values
+    return {**{name: p.value for name, p in law.params.items() if p.value is not None}, **flat(values)}
+
+
+def on_rows(law: Law, values: Mapping[str, float], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Join columns and coefficients for the reference: of a grouped parameter the value of each row."""
+    out = {**columns, **{name: values[name] for name in law.params if name not in law.groups}}
+    for name, column in law.groups.items():
+        labels = np.atleast_1d(columns[column])
+        out[name] = np.array([values[f"{name}[{label}]"] for label in labels])
+    return out
 
 
 def drawn_inputs(law: Law, n: int, seed: int) -> Columns:
-    """Draw rows evenly in the logarithm of each input, over the ranges of the law's file."""
-    folder = Path(scalinglaws.__file__).parent / "catalogue"
-    ranges = tomllib.loads((folder / f"{law.id}.toml").read_text(encoding="utf-8"))["ranges"]
+    """Draw rows evenly over the ranges of the law's file, in the logarithm where a range is positive."""
     rng = np.random.default_rng(seed)
     out = {}
     for name in law.inputs:
-        low, high = np.log(ranges[name])
+        low, high = law.ranges[name]
         # One draw in each of n equal parts of the range, in random order: few rows already cover every range.
         parts = (rng.permutation(n) + rng.uniform(size=n)) / n
-        out[name] = np.exp(low + parts * (high - low))
+        logs = low > 0.0
+        ends = np.log([low, high]) if logs else np.array([low, high])
+        drawn = ends[0] + parts * (ends[1] - ends[0])
+        out[name] = np.exp(drawn) if logs else drawn
+    # The categories that the coefficients know, each as often as the others.
+    for name, column in law.groups.items():
+        labels = [key[len(name) + 1 : -1] for key in truth(law) if key.startswith(f"{name}[")]
+        out[column] = rng.permutation(np.resize(labels, n))
     return out

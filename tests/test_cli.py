@@ -7,6 +7,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import groupby
 
 import numpy as np
 import polars as pl
@@ -60,9 +61,21 @@ def test_laws_are_listed_one_a_line_when_piped():
     assert done.exit_code == 0
     lines = done.stdout.splitlines()
     assert len(lines) == len(sl.laws)
-    id, title, formula = next(line for line in lines if line.startswith("chinchilla\t")).split("\t")
+    id, title, formula, family = next(line for line in lines if line.startswith("chinchilla\t")).split("\t")
     assert (id, formula) == ("chinchilla", sl.laws.chinchilla.formula)
     assert title
+    assert family == sl.laws.chinchilla.family
+
+
+def test_laws_are_listed_family_by_family():
+    listed = [line.split("\t")[3] for line in run("laws").stdout.splitlines()]
+    assert list(dict.fromkeys(listed)) == list(sl.laws.families)
+    assert len(list(groupby(listed))) == len(sl.laws.families)
+    only = run("laws", "--family", "physics").stdout.splitlines()
+    assert [line.split("\t")[0] for line in only] == list(sl.laws.families["physics"])
+    unknown = run("laws", "--family", "physic")
+    assert unknown.exit_code == 2
+    assert "Did you mean 'physics'?" in unknown.stderr
 
 
 def test_laws_can_be_searched():
@@ -82,6 +95,28 @@ def test_one_law_is_shown_in_full():
 @pytest.mark.parametrize("id", sorted(sl.laws))
 def test_every_law_can_be_shown(id):
     assert run("laws", id).exit_code == 0
+
+
+def test_the_labels_of_a_template_can_be_given(tmp_path):
+    x = np.geomspace(1.0, 100.0, 8)
+    w = np.array([1.0, 3.0, 2.0, 5.0, 4.0, 1.5, 7.0, 2.5])
+    path = tmp_path / "runs.csv"
+    pl.DataFrame({"x_web": x, "x_code": w, "y": 2.0 * x**0.5 * w**0.3}).write_csv(path)
+    done = run("fit", path, "--law", "power_product", "--over", "i=web,code", "--json", "-")
+    assert done.exit_code == 0, done.stderr
+    values = json.loads(done.stdout)["values"]
+    assert values["a_web"] == pytest.approx(0.5, rel=1e-6)
+    assert values["a_code"] == pytest.approx(0.3, rel=1e-6)
+    formula = "y ~ c * prod[i](x{i}**a{i})"
+    mine = run("fit", path, "--formula", formula, "--over", "i=web,code", "--json", "-")
+    assert json.loads(mine.stdout)["values"]["a_web"] == pytest.approx(0.5, rel=1e-6)
+    shown = run("laws", "power_product").stdout
+    assert "prod[i](x{i}**a{i})" in shown
+    assert "i = 1, 2" in shown
+    for bad, message in (("i", "--over is INDEX=LABEL"), ("j=web", "no index 'j'")):
+        failed = run("fit", path, "--law", "power_product", "--over", bad)
+        assert failed.exit_code == 2
+        assert message in failed.stderr
 
 
 def test_an_unknown_law_suggests_the_near_one():

@@ -7,8 +7,11 @@
 
 from typing import Any
 
+from .declared import Design
+from .each import fit_each
 from .errors import BackendError, DataError, FitWarning, FormulaError
 from .fit import fit
+from .fits import Fits
 from .law import Check, Law, Published
 from .laws import laws
 from .losses import Loss, absolute, cauchy, huber, quantile, soft_l1, squared
@@ -23,8 +26,10 @@ __all__ = [
     "Basin",
     "Check",
     "DataError",
+    "Design",
     "Fit",
     "FitWarning",
+    "Fits",
     "FittedParam",
     "FormulaError",
     "Law",
@@ -38,6 +43,7 @@ __all__ = [
     "absolute",
     "cauchy",
     "fit",
+    "fit_each",
     "huber",
     "laws",
     "load",

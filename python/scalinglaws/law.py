@@ -4,63 +4,33 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from types import MappingProxyType
-from typing import Any, NamedTuple, Never, cast
+from typing import Any, Never
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ._core import Law as CoreLaw
+from .arguments import read_arguments
+from .declared import (
+    Check,
+    Design,
+    Published,
+    as_check,
+    as_design,
+    as_grid,
+    as_published,
+    as_ranges,
+    fitting,
+)
 from .errors import FormulaError, near
 from .losses import Loss
 from .param import Domain, Param
 from .problem import Residual
+from .templates import Expansion, Labels, Template, expansion_of, labelled
 
-__all__ = ["Check", "Law", "Published"]
-
-
-@dataclass(frozen=True)
-class Published:
-    """Coefficients that a paper or its code printed.
-
-    Parameters
-    ----------
-    source : str
-        Where the numbers stand.
-    values : mapping of str to float
-        One value per parameter, in natural units.
-    notes : str
-        What a reader has to know to use them (data set, unit, convention).
-    """
-
-    source: str
-    values: Mapping[str, float] = field(hash=False)
-    notes: str = ""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One worked example: inputs, coefficients, and the number the law must give.
-
-    Parameters
-    ----------
-    inputs, values : mapping of str to float
-        Input columns and coefficients, natural units.
-    result : float
-        The value of the law there.
-    """
-
-    inputs: Mapping[str, float] = field(hash=False)
-    values: Mapping[str, float] = field(hash=False)
-    result: float
-
-
-class _Arguments(NamedTuple):
-    """Columns as the kernels want them, and the shape to give back."""
-
-    columns: list[NDArray[np.float64]]
-    shape: tuple[int, ...]
+__all__ = ["Check", "Design", "Law", "Published"]
 
 
 class Law:
@@ -74,17 +44,19 @@ class Law:
     formula : str
         Python arithmetic, ``"L ~ E + A / N**alpha"`` or only the right-hand side. ``A[lang]`` is one value
         per category of the column ``lang``. Functions: exp, log, log2, log10, log1p, expm1, sqrt, abs, sin,
-        cos, tan, atan, tanh, sigmoid, softplus, erf, normcdf, min, max.
+        cos, tan, atan, tanh, sigmoid, softplus, erf, normcdf, min, max. With index placeholders it is a
+        template, ``"L ~ E + sum[i](C{i} * r{i})"``; see `over` and :meth:`over`.
     params : mapping of str to Param, str or (low, high)
         The parameters, in the order in which results list them. A string is a domain, ``"real"``,
-        ``"positive"`` or ``"unit"``; a pair is a box.
+        ``"positive"`` or ``"unit"``; a pair is a box. ``"C{i}"`` declares one parameter for each label of i.
+        Empty for a formula that has nothing to fit, which must declare its `inputs`.
     inputs : mapping of str to str, or sequence of str, optional
         The input columns with their meaning. Without it every name that is not a parameter is an input;
         with it any other name is an error.
     target : str, optional
         Name of the predicted column, where the formula has no ``~``.
-    id, title, describes, target_unit, notes : str, optional
-        What the law is called and what a reader should know about it.
+    id, title, family, describes, target_unit, notes : str, optional
+        What the law is called, the kind of law it is, and what a reader should know about it.
     papers : sequence of str, optional
         References.
     published : sequence of Published or mapping, optional
@@ -93,17 +65,34 @@ class Law:
         Worked examples. A mapping may hold ``published`` (an index) in place of ``values``.
     grid : mapping of str to sequence of float, optional
         The paper's grid of starts in natural units; its product is what ``fit(..., starts="paper")`` solves.
+    ranges : mapping of str to (float, float), optional
+        The values over which inputs are usually seen.
+    design : Design, optional
+        The inputs of an experiment like the paper's, to simulate one.
     residual : {"linear", "log"}, optional
         Where residuals are taken when a fit does not say.
     loss : Loss or str, optional
         The loss when a fit does not say.
     verified : bool
         Whether the formula was checked against the paper's own numbers.
+    over : mapping of str to sequence of str, optional
+        The labels of each index of a template, ``{"i": ("web", "code")}``; a number n means ``"1"`` to
+        ``"n"``. A name ``C{i}`` becomes ``C_web`` for a label that is a name, ``C1`` for one of digits;
+        ``{i}`` in its meaning becomes the label. Neighbours over the same indices are listed label by label.
+
+    Attributes
+    ----------
+    formula : str
+        The formula, expanded if it was a template.
+    template : str or None
+        The text of the template.
+    labels : mapping of str to tuple of str
+        The labels of each index; empty without a template.
 
     Raises
     ------
     FormulaError
-        If the formula cannot be read; the message shows the place.
+        If the formula cannot be read, or is a template without labels; the message shows the place.
     ValueError
         If a domain, a name or another option is wrong.
 
@@ -114,6 +103,15 @@ class Law:
     array([2.4622, 1.8592])
     >>> law.inputs
     ('N',)
+    >>> mixture = Law(
+    ...     "L ~ E + sum[i](C{i} * r{i})",
+    ...     params={"E": "positive", "C{i}": "real"},
+    ...     over={"i": ("web", "code")},
+    ... )
+    >>> mixture.formula
+    'L ~ E + C_web * r_web + C_code * r_code'
+    >>> list(mixture.over(i=3).params)
+    ['E', 'C1', 'C2', 'C3']
     """
 
     __slots__ = (
@@ -124,15 +122,20 @@ class Law:
         "_inputs",
         "_meanings",
         "_params",
+        "_template",
         "checks",
         "describes",
+        "design",
+        "family",
         "formula",
         "grid",
         "id",
+        "labels",
         "loss",
         "notes",
         "papers",
         "published",
+        "ranges",
         "residual",
         "target",
         "target_unit",
@@ -146,10 +149,12 @@ class Law:
     _inputs: tuple[str, ...]
     _groups: Mapping[str, str]
     _meanings: Mapping[str, str]
+    _template: Template | None
     formula: str
     target: str | None
     id: str | None
     title: str
+    family: str
     describes: str
     target_unit: str
     notes: str
@@ -157,6 +162,9 @@ class Law:
     published: tuple[Published, ...]
     checks: tuple[Check, ...]
     grid: Mapping[str, tuple[float, ...]] | None
+    ranges: Mapping[str, tuple[float, float]]
+    design: Design | None
+    labels: Labels
     residual: Residual | None
     loss: Loss | None
     verified: bool
@@ -170,73 +178,157 @@ class Law:
         target: str | None = None,
         id: str | None = None,
         title: str = "",
+        family: str = "",
         describes: str = "",
         target_unit: str = "",
         papers: Sequence[str] = (),
         published: Iterable[Published | Mapping[str, Any]] = (),
         checks: Iterable[Check | Mapping[str, Any]] = (),
         grid: Mapping[str, Sequence[float]] | None = None,
+        ranges: Mapping[str, Sequence[float]] | None = None,
+        design: Design | None = None,
         notes: str = "",
         residual: Residual | None = None,
         loss: Loss | str | None = None,
         verified: bool = False,
+        over: Mapping[str, Any] | None = None,
     ) -> None:
         if not isinstance(formula, str):
             raise TypeError(f"a formula is a string, not {type(formula).__name__}")
-        if not isinstance(params, Mapping) or not params:
-            raise ValueError("params maps each parameter's name to its domain; at least one is needed")
-        domains = {str(name): _as_param(name, domain) for name, domain in params.items()}
-        core = CoreLaw(formula, [(name, p.kind, *p.bounds) for name, p in domains.items()])
+        if not isinstance(params, Mapping) or not (params or inputs):
+            raise ValueError(
+                "params maps each parameter's name to its domain; at least one is needed, "
+                "unless inputs= names every input of a formula that has nothing to fit"
+            )
+        declared = {str(name): _as_param(name, domain) for name, domain in params.items()}
+        columns = None if inputs is None else _as_inputs(inputs)
+        given: dict[str, Any] = {"ranges": ranges, "grid": grid, "design": design}
+        expansion = expansion_of(formula, (*declared, *(columns or ())), over)
+        if expansion is None:
+            text, domains, meanings = formula.strip(), declared, columns
+        else:
+            text = expansion.formula
+            domains = expansion.expand(declared, _labelled_param)
+            meanings = None if columns is None else expansion.expand(columns, labelled)
+            given = _expanded(expansion, given)
+        core = CoreLaw(text, [(name, p.kind, *p.bounds) for name, p in domains.items()])
         if core.target is not None and target is not None and core.target != target:
             raise ValueError(f"the formula predicts {core.target!r}, but target={target!r}")
         if residual not in (None, "linear", "log"):
             raise ValueError(f"residual must be 'linear' or 'log', not {residual!r}")
         groups = dict(core.groups)
-        meanings = _meanings(formula, inputs, core.inputs, tuple(groups.values()), tuple(domains))
+        meant = _meanings(text, meanings, core.inputs, tuple(groups.values()), tuple(domains))
+        used = (*core.inputs, *dict.fromkeys(groups.values()))
 
         put = object.__setattr__
         put(self, "_core", core)
-        put(self, "formula", formula.strip())
+        put(self, "_template", None if expansion is None else expansion.template)
+        put(self, "formula", text)
+        put(self, "labels", MappingProxyType({} if expansion is None else expansion.labels))
         put(self, "target", core.target if core.target is not None else target)
         put(self, "_params", MappingProxyType(domains))
         put(self, "_inputs", tuple(core.inputs))
         put(self, "_groups", MappingProxyType(groups))
-        columns = (*core.inputs, *dict.fromkeys(groups.values()))
-        put(self, "_meanings", MappingProxyType({name: meanings.get(name, "") for name in columns}))
+        put(self, "_meanings", MappingProxyType({name: meant.get(name, "") for name in used}))
         put(self, "id", id)
         put(self, "title", title)
+        put(self, "family", family)
         put(self, "describes", describes)
         put(self, "target_unit", target_unit)
         put(self, "notes", notes)
         put(self, "papers", tuple(papers))
-        put(self, "published", tuple(_as_published(entry, tuple(domains)) for entry in published))
-        put(self, "checks", tuple(_as_check(entry, self.published) for entry in checks))
-        put(self, "grid", _as_grid(grid, domains))
+        put(self, "published", tuple(as_published(entry, tuple(domains)) for entry in published))
+        put(self, "checks", tuple(as_check(entry, self.published) for entry in checks))
+        put(self, "grid", as_grid(given["grid"], domains))
+        put(self, "ranges", as_ranges(given["ranges"], core.inputs))
+        put(self, "design", as_design(given["design"], used))
         put(self, "residual", residual)
         put(self, "loss", None if loss is None else Loss.parse(loss))
         put(self, "verified", bool(verified))
+        # What a law is made of again: with placeholders where there are some.
         put(
             self,
             "_definition",
             {
-                "formula": self.formula,
-                "params": domains,
-                "inputs": meanings or None,
+                "formula": text if expansion is None else expansion.template.text,
+                "params": declared,
+                "inputs": columns or None,
                 "target": target,
                 "id": id,
                 "title": title,
+                "family": family,
                 "describes": describes,
                 "target_unit": target_unit,
                 "papers": self.papers,
                 "published": self.published,
                 "checks": self.checks,
-                "grid": None if self.grid is None else dict(self.grid),
+                "grid": None if grid is None else {name: tuple(values) for name, values in grid.items()},
+                "ranges": None if ranges is None else {name: tuple(ends) for name, ends in ranges.items()},
+                "design": design,
                 "notes": notes,
                 "residual": residual,
                 "loss": self.loss,
                 "verified": self.verified,
+                "over": None if expansion is None else expansion.labels,
             },
         )
+
+    def over(self, /, **labels: Any) -> Law:
+        """Expand the template of the law over other labels.
+
+        Parameters
+        ----------
+        **labels : sequence of str, or int
+            The labels of an index, as for ``over`` of the constructor: ``law.over(i=("web", "code"))``. An
+            index that is not named keeps its labels.
+
+        Returns
+        -------
+        Law
+            The law over the new labels; the law itself if they are the old ones. Published sets, checks, a
+            grid, ranges and a design come along where they fit the new names, which means that no name is
+            unknown or left without a number; those that do not fit are dropped.
+
+        Raises
+        ------
+        ValueError
+            If the formula has no index, or none of that name, or labels are not usable.
+
+        Examples
+        --------
+        >>> law = Law("y ~ prod[i](x{i}**a{i})", params={"a{i}": "real"}, over={"i": 1})
+        >>> law.over(i=("depth", "width")).formula
+        'y ~ x_depth**a_depth * x_width**a_width'
+        """
+        if self._template is None:
+            raise ValueError(f"the formula has no index, such as sum[i](...), to expand: {self.formula}")
+        expansion = self._template.over({**self.labels, **labels})
+        if expansion.labels == self.labels:
+            return self
+        definition = {**self._definition, "over": expansion.labels}
+        bare = {"published": (), "checks": (), "grid": None, "ranges": None, "design": None}
+        law = Law(**{**definition, **bare})
+        kept: dict[str, Any] = {
+            "published": fitting(
+                self.published, lambda known: _bases(known.values), set(self.params), set(law.params)
+            ),
+            "checks": fitting(
+                self.checks,
+                lambda check: _bases(check.values) | set(check.inputs),
+                {*self.params, *self.meanings},
+                {*law.params, *law.meanings},
+            ),
+        }
+        for key, wanted in (("grid", law.params), ("ranges", law.inputs), ("design", law.meanings)):
+            names = _names(expansion, definition[key])
+            if names and names <= set(wanted) and (key == "ranges" or names == set(wanted)):
+                kept[key] = definition[key]
+        return Law(**{**definition, **bare, **kept})
+
+    @property
+    def template(self) -> str | None:
+        """Text of the template the formula is an expansion of; None if it is written out."""
+        return None if self._template is None else self._template.text
 
     @property
     def params(self) -> Mapping[str, Param]:
@@ -279,7 +371,7 @@ class Law:
         TypeError
             If a name is missing or unknown, or a value is not numeric.
         """
-        arguments = self._arguments(values)
+        arguments = read_arguments(self, values)
         result = self._core.value(arguments.columns)
         return result.reshape(arguments.shape) if arguments.shape else float(result[0])
 
@@ -302,7 +394,7 @@ class Law:
             Derivatives in natural units; the leading axes are the broadcast shape.
         """
         names = self._wrt(wrt)
-        arguments = self._arguments(values)
+        arguments = read_arguments(self, values)
         return self._core.gradient(arguments.columns, names).reshape(*arguments.shape, len(names))
 
     def hessian(
@@ -323,7 +415,7 @@ class Law:
             Symmetric in the last two axes.
         """
         names = self._wrt(wrt)
-        arguments = self._arguments(values)
+        arguments = read_arguments(self, values)
         return self._core.hessian(arguments.columns, names).reshape(*arguments.shape, len(names), len(names))
 
     def latex(self) -> str:
@@ -364,70 +456,6 @@ class Law:
             raise ValueError("wrt is empty: name at least one parameter or input")
         return names
 
-    def _arguments(self, values: Mapping[str, Any]) -> _Arguments:
-        known = (*self.inputs, *self.params, *dict.fromkeys(self.groups.values()))
-        for name in values:
-            if name not in known:
-                raise TypeError(f"the law has no input or parameter {name!r}.{near(name, known)}")
-        known_values = {name: param.value for name, param in self.params.items() if param.value is not None}
-        values = {**known_values, **values}
-        missing = [name for name in (*self.inputs, *self.params) if name not in values]
-        if missing:
-            raise TypeError(
-                f"the law needs a value for {_quoted(missing)} "
-                f"(inputs {_quoted(self.inputs)}; parameters {_quoted(self.params)})"
-            )
-
-        arrays: list[NDArray[np.float64]] = []
-        for name in (*self.inputs, *self.params):
-            value = values[name]
-            if isinstance(value, Mapping):
-                arrays.append(self._gather(name, value, values))
-            else:
-                arrays.append(_numeric(name, value))
-        labels = [np.shape(values[column]) for column in set(self.groups.values()) if column in values]
-        try:
-            shape = np.broadcast_shapes(*(array.shape for array in arrays), *labels)
-        except ValueError:
-            shapes = ", ".join(
-                f"{name} {array.shape}"
-                for name, array in zip((*self.inputs, *self.params), arrays, strict=True)
-                if array.ndim
-            )
-            raise ValueError(f"the values do not broadcast together: {shapes}") from None
-        columns = [
-            np.ascontiguousarray(array.reshape(1))
-            if array.size == 1
-            else np.ascontiguousarray(np.broadcast_to(array, shape)).reshape(-1)
-            for array in arrays
-        ]
-        # One column of full length tells the kernel how many rows there are, even where all values are equal.
-        count = int(np.prod(shape))
-        if count != 1 and all(column.size == 1 for column in columns):
-            columns[0] = np.full(count, columns[0][0])
-        return _Arguments(columns, shape)
-
-    def _gather(
-        self, name: str, by_category: Mapping[Any, float], values: Mapping[str, Any]
-    ) -> NDArray[np.float64]:
-        """Spread the values of a grouped parameter over the rows."""
-        column = self.groups.get(name)
-        if column is None:
-            raise TypeError(f"{name!r} is not grouped in the formula: give numbers, not a mapping")
-        if column not in values:
-            raise TypeError(f"{name!r} is given by category, so the law needs the column {column!r} as well")
-        labels = np.asarray(values[column])
-        table = {str(key): value for key, value in by_category.items()}
-        found, inverse = np.unique(labels.astype(str), return_inverse=True)
-        for label in found:
-            if str(label) not in table:
-                raise ValueError(
-                    f"{name!r} has no value for the category {str(label)!r} of column {column!r}"
-                    f".{near(str(label), table)}"
-                )
-        gathered = _numeric(name, [table[str(label)] for label in found])
-        return gathered[inverse].reshape(labels.shape)
-
 
 def _rebuild(definition: dict[str, Any]) -> Law:
     """Make a law again from what made it; the compiled part is not pickled."""
@@ -443,43 +471,49 @@ def _as_param(name: str, domain: Param | Domain) -> Param:
         raise ValueError(f"parameter {name!r}: {error}") from None
 
 
-def _as_published(entry: Published | Mapping[str, Any], names: tuple[str, ...]) -> Published:
-    made = entry if isinstance(entry, Published) else Published(**entry)
-    for name in made.values:
-        base = name.partition("[")[0]
-        if base not in names:
-            raise ValueError(f"published values name {name!r}: no such parameter.{near(name, names)}")
-    return made
+def _as_inputs(inputs: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    return dict(inputs) if isinstance(inputs, Mapping) else {str(name): "" for name in inputs}
 
 
-def _as_check(entry: Check | Mapping[str, Any], published: tuple[Published, ...]) -> Check:
-    if isinstance(entry, Check):
-        return entry
-    values = entry["values"] if "values" in entry else published[int(entry["published"])].values
-    return Check(inputs=entry["inputs"], values=values, result=float(entry["result"]))
+def _labelled_param(param: Param, at: Mapping[str, str]) -> Param:
+    return replace(param, meaning=labelled(param.meaning, at)) if at else param
 
 
-def _as_grid(
-    grid: Mapping[str, Sequence[float]] | None, params: Mapping[str, Param]
-) -> Mapping[str, tuple[float, ...]] | None:
-    if grid is None:
-        return None
-    if set(grid) != set(params):
-        raise ValueError(f"the grid must name every parameter once: {_quoted(params)}, not {_quoted(grid)}")
-    return MappingProxyType({name: tuple(float(value) for value in grid[name]) for name in params})
+def _expanded(expansion: Expansion, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Expand the names in what is known by name of a parameter or an input."""
+    out: dict[str, Any] = {
+        key: None if given[key] is None else expansion.expand(given[key]) for key in ("grid", "ranges")
+    }
+    design = given["design"]
+    out["design"] = design if design is None else replace(design, values=expansion.expand(design.values))
+    return out
+
+
+def _names(expansion: Expansion, given: Any) -> set[str]:
+    """Expand the names in a grid, ranges or a design; none for a design of more rows than make sense."""
+    if isinstance(given, Design):
+        try:
+            given = replace(given, values=expansion.expand(given.values)).values
+        except ValueError:
+            return set()
+        return set(given)
+    return set() if given is None else set(expansion.expand(given))
+
+
+def _bases(names: Iterable[str]) -> set[str]:
+    return {name.partition("[")[0] for name in names}
 
 
 def _meanings(
     formula: str,
-    inputs: Mapping[str, str] | Sequence[str] | None,
+    declared: Mapping[str, str] | None,
     used: tuple[str, ...],
     categorical: tuple[str, ...],
     params: tuple[str, ...],
 ) -> dict[str, str]:
     """Meaning of each declared column, after checking the declaration against the formula."""
-    if inputs is None:
+    if declared is None:
         return {}
-    declared = dict(inputs) if isinstance(inputs, Mapping) else {str(name): "" for name in inputs}
     for name in declared:
         if name in params:
             raise ValueError(f"{name!r} is declared as a parameter and as an input")
@@ -494,15 +528,4 @@ def _meanings(
     for name in declared:
         if name not in used and name not in categorical:
             raise ValueError(f"the input {name!r} is not used by the formula.{near(name, used)}")
-    return declared
-
-
-def _quoted(names: Iterable[str]) -> str:
-    return ", ".join(repr(name) for name in names)
-
-
-def _numeric(name: str, value: Any) -> NDArray[np.float64]:
-    array = np.asarray(value)
-    if array.dtype.kind not in "buif":
-        raise TypeError(f"{name!r} must be numeric, not {type(value).__name__} holding {array.dtype}")
-    return cast(NDArray[np.float64], array.astype(np.float64))
+    return dict(declared)

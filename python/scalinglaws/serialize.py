@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .declared import Design
 from .inference import CovKind
 from .law import Law
 from .losses import Loss
@@ -28,7 +29,7 @@ __all__ = ["fit_from_dict", "fit_to_dict", "law_from_dict", "law_to_dict", "load
 _FORMAT = "scalinglaws.fit"
 _VERSION = 1
 _COV: tuple[CovKind, ...] = ("sandwich", "classical", "hessian")
-_LAW_TEXTS = ("formula", "target", "id", "title", "describes", "target_unit", "notes")
+_LAW_TEXTS = ("formula", "target", "id", "title", "family", "describes", "target_unit", "notes")
 
 
 def law_to_dict(law: Law) -> dict[str, Any]:
@@ -45,6 +46,9 @@ def law_to_dict(law: Law) -> dict[str, Any]:
         Input of `law_from_dict`.
     """
     made = law._definition
+    # A template is stored as one; the expanded formula is there for readers that are not this library.
+    template = {} if law.template is None else {"over": _lists(made["over"]), "expanded": law.formula}
+    design = made["design"]
     return {
         **{key: made[key] for key in _LAW_TEXTS},
         "papers": list(law.papers),
@@ -62,11 +66,14 @@ def law_to_dict(law: Law) -> dict[str, Any]:
                 "value": param.value,
                 "meaning": param.meaning,
             }
-            for name, param in law.params.items()
+            for name, param in made["params"].items()
         },
-        "grid": None if law.grid is None else {name: list(values) for name, values in law.grid.items()},
+        "grid": _lists(made["grid"]),
+        "ranges": _lists(made["ranges"]),
+        "design": None if design is None else {"values": _lists(design.values), "rows": design.rows},
         "published": [asdict(entry) for entry in law.published],
         "checks": [asdict(entry) for entry in law.checks],
+        **template,
     }
 
 
@@ -93,8 +100,10 @@ def law_from_dict(content: Mapping[str, Any]) -> Law:
             value=entry["value"],
             meaning=entry["meaning"],
         )
-    rest = {key: value for key, value in content.items() if key not in ("formula", "params")}
-    return Law(content["formula"], params=params, **rest)
+    made = ("formula", "params", "design", "expanded")
+    rest = {key: value for key, value in content.items() if key not in made}
+    design = content.get("design")
+    return Law(content["formula"], params=params, design=None if design is None else Design(**design), **rest)
 
 
 def fit_to_dict(fit: Fit, *, data: bool = True) -> dict[str, Any]:
@@ -311,6 +320,10 @@ def load(path: str | os.PathLike[str]) -> Fit:
 def _plain(value: float) -> float | str:
     number = float(value)
     return number if math.isfinite(number) else str(number)
+
+
+def _lists(entries: Mapping[str, Any] | None) -> dict[str, list[Any]] | None:
+    return None if entries is None else {name: list(values) for name, values in entries.items()}
 
 
 def _list(values: NDArray[np.float64]) -> list[float | str]:

@@ -7,7 +7,7 @@ import sys
 import textwrap
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
@@ -16,13 +16,14 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
-from ..errors import BackendError, DataError, FitWarning
+from ..errors import BackendError, DataError, FitWarning, near
 from ..fit import fit as fit_law
 from ..law import Law
 from ..laws import laws as catalogue
 from ..result import Fit
+from ..templates import Template
 from .files import read_table
-from .options import formula_law, read_columns, read_fixed, read_priors, read_starts
+from .options import formula_law, read_columns, read_fixed, read_over, read_priors, read_starts
 
 __all__ = ["app"]
 
@@ -61,23 +62,23 @@ def _main(
 def show_laws(
     id: Annotated[str | None, typer.Argument(help="A law to show in full.", show_default=False)] = None,
     search: Annotated[str | None, typer.Option(help="List only laws that match these words.")] = None,
+    family: Annotated[str | None, typer.Option(help="List only laws of this family.")] = None,
 ) -> None:
-    """List the laws of the catalogue, or show one of them."""
+    """List the laws of the catalogue by family, or show one of them."""
     with _input_errors():
         if id is not None:
             if id not in catalogue:
                 raise ValueError(_unknown(id))
             typer.echo(_describe(catalogue[id]))
             return
-        found = list(catalogue.values()) if search is None else catalogue.search(search)
-        if not found:
-            raise ValueError(f"no law matches {search!r}")
+        families = _families(search, family)
         if sys.stdout.isatty():
-            _table([(law.id or "", law.title, law.formula) for law in found])
+            _table(families)
         else:
             # One law a line, tabs between the fields: for cut, grep and awk.
-            for law in found:
-                typer.echo(f"{law.id}\t{law.title}\t{law.formula}")
+            for name, found in families.items():
+                for law in found:
+                    typer.echo(f"{law.id}\t{law.title}\t{law.formula}\t{name}")
 
 
 @app.command("fit")
@@ -92,6 +93,13 @@ def fit_command(
         typer.Option(
             help="Parameter of --formula: NAME=DOMAIN[:LOW..HIGH[:log]], DOMAIN one of real, positive, unit, "
             "[low,high]. Others are positive and start between 1e-3 and 1e6. Repeatable.",
+            show_default=False,
+        ),
+    ] = None,
+    over: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Labels of an index of the law, such as i=web,code for sum[i](...), or i=3. Repeatable.",
             show_default=False,
         ),
     ] = None,
@@ -147,7 +155,7 @@ def fit_command(
         mapping = read_columns(columns)
         if where is not None:
             table = _filter(table, where, mapping)
-        chosen = _law(law, formula, param or [], mapping, table)
+        chosen = _law(law, formula, param or [], read_over(over or []), mapping, table)
         with warnings.catch_warnings(), _progress() as progress:
             # The summary says the same, and says it where it is looked for.
             warnings.simplefilter("ignore", FitWarning)
@@ -208,6 +216,7 @@ def _law(
     law: str | None,
     formula: str | None,
     params: list[str],
+    over: dict[str, Any],
     columns: dict[str, str] | None,
     table: dict[str, NDArray[Any]],
 ) -> Law:
@@ -218,8 +227,11 @@ def _law(
             raise ValueError("--param declares parameters of --formula; a law of the catalogue has its own")
         if law not in catalogue:
             raise ValueError(_unknown(law))
-        return catalogue[law]
-    made, taken = formula_law(str(formula), params, columns, table)
+        return catalogue[law].over(**over) if over else catalogue[law]
+    text = str(formula)
+    if over or Template.is_template(text):
+        text = Template.read(text).over(over).formula
+    made, taken = formula_law(text, params, columns, table)
     if taken:
         typer.echo(f"positive parameters, started between 1e-3 and 1e6: {', '.join(taken)}", err=True)
     return made
@@ -292,7 +304,28 @@ def _draw(fit: Fit, path: Path) -> None:
     figure.savefig(path, dpi=150)
 
 
-def _table(rows: list[tuple[str, str, str]]) -> None:
+def _families(search: str | None, family: str | None) -> dict[str, list[Law]]:
+    """Laws to list, by family."""
+    families = catalogue.families
+    if family is not None and family not in families:
+        raise ValueError(f"there is no family {family!r}.{near(family, families) or _known(families)}")
+    wanted = None if search is None else {law.id for law in catalogue.search(search)}
+    found = {
+        name: [catalogue[id] for id in ids if wanted is None or id in wanted]
+        for name, ids in families.items()
+        if family in (None, name)
+    }
+    found = {name: laws for name, laws in found.items() if laws}
+    if not found:
+        raise ValueError(f"no law matches {search!r}")
+    return found
+
+
+def _known(families: Iterable[str]) -> str:
+    return f" Families: {', '.join(families)}"
+
+
+def _table(families: dict[str, list[Law]]) -> None:
     from rich.console import Console
     from rich.markup import escape
     from rich.table import Table
@@ -300,18 +333,28 @@ def _table(rows: list[tuple[str, str, str]]) -> None:
     table = Table(box=None, pad_edge=False)
     for heading in ("id", "law", "formula"):
         table.add_column(heading, overflow="fold")
-    for row in rows:
-        table.add_row(*map(escape, row))
+    for family, laws in families.items():
+        table.add_row("")
+        table.add_row(f"[bold]{escape(family)}[/bold]")
+        for law in laws:
+            table.add_row(*map(escape, (law.id or "", law.title, law.template or law.formula)))
     Console().print(table)
 
 
 def _describe(law: Law) -> str:
     lines = [law.title, "=" * len(law.title), *_wrap(law.describes), "", f"    {law.formula}", ""]
+    if law.template is not None:
+        labels = "; ".join(f"{index} = {', '.join(names)}" for index, names in law.labels.items())
+        lines += [f"    {law.template}", f"    over {labels}; --over gives other labels", ""]
+    if not law.verified:
+        lines += ["Not verified against numbers of the paper.", ""]
+    if law.family:
+        lines += [f"family {law.family}", ""]
     target = law.target_unit or "unit of the data"
     rows = [(str(law.target), f"predicted: {target}")]
     rows += [(name, meaning or "input") for name, meaning in law.meanings.items()]
     lines += ["columns", *_aligned(rows), "", "parameters"]
-    params = []
+    params = [] if law.params else [("none", "nothing is fitted: call the law")]
     for name, entry in law.params.items():
         start = "" if entry.start is None else f", starts {_span(entry.start)}"
         params.append((name, f"{_domain(entry.domain)}{start}: {entry.meaning}".rstrip(": ")))

@@ -12,7 +12,15 @@ from ..law import Law
 from ..param import Param
 from ..priors import Prior, lognormal, normal
 
-__all__ = ["formula_law", "read_columns", "read_fixed", "read_param", "read_priors", "read_starts"]
+__all__ = [
+    "formula_law",
+    "read_columns",
+    "read_fixed",
+    "read_over",
+    "read_param",
+    "read_priors",
+    "read_starts",
+]
 
 # Where parameters of a bare formula start when nobody says: every size that a coefficient or an exponent
 # takes.
@@ -47,6 +55,31 @@ def read_columns(text: str | None) -> dict[str, str] | None:
         if name in out:
             raise ValueError(f"--columns names {name!r} twice")
         out[name] = column
+    return out
+
+
+def read_over(texts: Iterable[str]) -> dict[str, Any]:
+    """Read ``i=web,code`` (labels) and ``i=3`` (the labels 1, 2, 3).
+
+    Parameters
+    ----------
+    texts : iterable of str
+        The options.
+
+    Returns
+    -------
+    dict
+        For ``Law.over``.
+    """
+    out: dict[str, Any] = {}
+    for text in texts:
+        index, equals, labels = (piece.strip() for piece in text.partition("="))
+        if not equals or not index or not labels:
+            raise ValueError(f"--over is INDEX=LABEL,LABEL or INDEX=NUMBER, not {text!r}")
+        if index in out:
+            raise ValueError(f"--over names the index {index!r} twice")
+        number = labels.isascii() and labels.isdecimal()
+        out[index] = int(labels) if number else tuple(label.strip() for label in labels.split(","))
     return out
 
 
