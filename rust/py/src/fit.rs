@@ -1,14 +1,15 @@
 //! The problem class and the long calls.
 
 use crate::errors;
-use crate::law::{PyLaw, copy};
+use crate::law::{PyLaw, copy, slice};
 use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
 use scalinglaws_core::run::{Control, pool};
 use scalinglaws_core::search::{self, Report};
-use scalinglaws_core::{Data, Error, Loss, Options, Prior, PriorKind, Problem, Residual, Status};
+use scalinglaws_core::objective::View;
+use scalinglaws_core::{Error, Loss, Options, Prior, PriorKind, Problem, Residual, Status};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{RecvTimeoutError, sync_channel};
@@ -41,12 +42,13 @@ impl PyProblem {
         fixed: PyReadonlyArray1<'_, f64>,
         priors: Vec<(usize, String, f64, f64)>,
     ) -> PyResult<Self> {
-        let data = Data {
-            target: copy(&target)?,
-            inputs: inputs.iter().map(copy).collect::<PyResult<_>>()?,
-            codes: codes.iter().map(copy).collect::<PyResult<_>>()?,
-            categories,
-            weights: Some(copy(&weights)?),
+        // Python hands over private copies, and the problem lays them out anew: a third copy is not needed.
+        let data = View {
+            target: slice(&target)?,
+            inputs: inputs.iter().map(slice).collect::<PyResult<_>>()?,
+            codes: codes.iter().map(slice).collect::<PyResult<_>>()?,
+            categories: &categories,
+            weights: Some(slice(&weights)?),
         };
         let residual = match residual {
             "linear" => Residual::Linear,
@@ -67,7 +69,7 @@ impl PyProblem {
         let loss = Loss::new(loss, scale).map_err(|e| errors::core(&Error::Loss(e)))?;
         let options = Options { residual, loss, above, fixed: copy(&fixed)?, priors };
         let law = law.0.clone();
-        py.detach(|| Problem::new(law, &data, options))
+        py.detach(|| Problem::new(law, data, options))
             .map(|problem| Self(Arc::new(problem)))
             .map_err(|e| errors::core(&e))
     }

@@ -129,7 +129,12 @@ impl PyLaw {
     }
 }
 
+/// Elements of a one-dimensional array.
+pub(crate) fn slice<'a, T: numpy::Element>(array: &'a PyReadonlyArray1<'_, T>) -> PyResult<&'a [T]> {
+    array.as_slice().map_err(|_| PyValueError::new_err("arrays must be C-contiguous"))
+}
+
 /// Copy of a one-dimensional array.
 pub(crate) fn copy<T: numpy::Element + Copy>(array: &PyReadonlyArray1<'_, T>) -> PyResult<Vec<T>> {
-    Ok(array.as_slice().map_err(|_| PyValueError::new_err("arrays must be C-contiguous"))?.to_vec())
+    slice(array).map(<[T]>::to_vec)
 }

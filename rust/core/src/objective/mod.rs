@@ -8,7 +8,7 @@ mod problem;
 
 pub(crate) use compile::DataLeaves;
 pub use loss::{Kernel, Local, Loss, LossError, Shape};
-pub use problem::{Data, Evaluation, Mode, Options, Prior, PriorKind, Problem, Workspace};
+pub use problem::{Data, Evaluation, Mode, Options, Prior, PriorKind, Problem, View, Workspace};
 
 /// Space in which residuals are taken: `T` of the objective.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -11,7 +11,6 @@ use crate::law::{Law, fill};
 use crate::math::{self, Isa};
 use crate::program::{BLOCK, Bases, Block, Place, ScalarProgram, Tape, lower, run_tape};
 use rayon::prelude::*;
-use std::borrow::Cow;
 use std::sync::{Arc, OnceLock};
 
 /// Blocks that one thread sums up at a time. Fixed, so that results do not depend on the number of threads.
@@ -36,6 +35,45 @@ pub struct Data {
     pub categories: Vec<usize>,
     /// Row weights, or none for ones.
     pub weights: Option<Vec<f64>>,
+}
+
+/// Rows that somebody else owns, as [`Data`]: a [`Problem`] keeps what it needs in a layout of its own.
+#[derive(Clone, Debug, Default)]
+pub struct View<'a> {
+    /// See [`Data::target`].
+    pub target: &'a [f64],
+    /// See [`Data::inputs`].
+    pub inputs: Vec<&'a [f64]>,
+    /// See [`Data::codes`].
+    pub codes: Vec<&'a [u32]>,
+    /// See [`Data::categories`].
+    pub categories: &'a [usize],
+    /// See [`Data::weights`].
+    pub weights: Option<&'a [f64]>,
+}
+
+impl<'a> From<&'a Data> for View<'a> {
+    fn from(data: &'a Data) -> Self {
+        Self {
+            target: &data.target,
+            inputs: data.inputs.iter().map(Vec::as_slice).collect(),
+            codes: data.codes.iter().map(Vec::as_slice).collect(),
+            categories: &data.categories,
+            weights: data.weights.as_deref(),
+        }
+    }
+}
+
+impl View<'_> {
+    fn to_data(&self) -> Data {
+        Data {
+            target: self.target.to_vec(),
+            inputs: self.inputs.iter().map(|column| column.to_vec()).collect(),
+            codes: self.codes.iter().map(|codes| codes.to_vec()).collect(),
+            categories: self.categories.to_vec(),
+            weights: self.weights.map(<[f64]>::to_vec),
+        }
+    }
 }
 
 /// Penalty on one expanded parameter, added to the objective.
@@ -106,6 +144,8 @@ pub struct Problem {
     coordinate: Vec<Coordinate>,
     /// Plain slots among the active ones.
     dense: Vec<usize>,
+    /// Outputs of plain slots, for the tapes of gradient and Hessian.
+    slopes: [Vec<Place>; 2],
     /// Logarithms of the fixed values of positive parameters.
     fixed_log: Vec<f64>,
     /// Group column of each slot.
@@ -173,10 +213,12 @@ impl Problem {
     /// # Errors
     /// When columns disagree in number or length, hold values the law or the residual space cannot use, or an option
     /// is out of range. The error names the column and the first such row.
-    pub fn new(law: Arc<Law>, data: &Data, options: Options) -> Result<Self, Error> {
+    pub fn new<'a>(law: Arc<Law>, data: impl Into<View<'a>>, options: Options) -> Result<Self, Error> {
+        let given = data.into();
+        check_data(&law, &given, &options)?;
+        let replaced = without_weightless_rows(&given);
+        let data = &replaced.as_ref().map_or(given, View::from);
         let rows = data.target.len();
-        check_data(&law, data, &options)?;
-        let data = &without_weightless_rows(data);
         let params = law.params().len();
         let groups = law.group_of_slot();
         let counts: Vec<usize> = groups.iter().map(|g| g.map_or(1, |g| data.categories[g])).collect();
@@ -212,7 +254,9 @@ impl Problem {
         for (&s, &c) in compiled.active.iter().zip(&compiled.coordinates) {
             coordinate[offsets[s]..offsets[s] + counts[s]].fill(c);
         }
-        let dense = (0..compiled.active.len()).filter(|&a| groups[compiled.active[a]].is_none()).collect();
+        let dense: Vec<usize> = (0..compiled.active.len()).filter(|&a| groups[compiled.active[a]].is_none()).collect();
+        let slopes = [&compiled.gradient, &compiled.hessian]
+            .map(|tape| dense.iter().map(|&a| tape.outputs[1 + a]).collect::<Vec<_>>());
         let fixed_log = options.fixed.iter().map(|v| log_or_vanished(*v)).collect();
         let blocks = rows.div_ceil(BLOCK);
         let mut problem = Self {
@@ -220,8 +264,8 @@ impl Problem {
             rows,
             blocks,
             columns: Vec::new(),
-            target: pack(&data.target, blocks),
-            weights: match &data.weights {
+            target: pack(data.target, blocks),
+            weights: match data.weights {
                 Some(w) => pack_weights(w, blocks),
                 None => pack_weights(&vec![1.0; rows], blocks),
             },
@@ -234,6 +278,7 @@ impl Problem {
             slot,
             coordinate,
             dense,
+            slopes,
             fixed_log,
             groups,
             centres,
@@ -250,7 +295,7 @@ impl Problem {
     }
 
     /// Runs the data program over all rows.
-    fn fill_columns(&mut self, data: &Data) -> Result<(), Error> {
+    fn fill_columns(&mut self, data: &View<'_>) -> Result<(), Error> {
         let c = &self.compiled;
         let mut values = Vec::new();
         c.data_scalars.evaluate(&[], &[], &mut values);
@@ -269,7 +314,7 @@ impl Problem {
                     let start = (chunk * CHUNK + b) * BLOCK;
                     let count = BLOCK.min(self.rows - start);
                     for (to, &input) in raw.iter_mut().zip(&c.data_inputs) {
-                        fill(to, &data.inputs[input][..], start, count);
+                        fill(to, data.inputs[input], start, count);
                     }
                     let bases = Bases {
                         registers: registers.as_mut_ptr(),
@@ -626,17 +671,16 @@ impl Problem {
     }
 
     /// The kernel's view of a tape's outputs.
-    fn plan<'a>(&self, tape: &'a Tape, mode: Mode, scalars: &[f64]) -> Plan<'a> {
+    fn plan<'a>(&'a self, tape: &'a Tape, mode: Mode, scalars: &[f64]) -> Plan<'a> {
         let c = &self.compiled;
-        let mut plan =
-            Plan { tape, dense: Vec::new(), second: Vec::new(), scattered: Vec::new(), scattered_second: Vec::new() };
+        let (dense, second): (&[Place], &[Place]) = match mode {
+            Mode::Value => (&[], &[]),
+            Mode::Gauss => (&self.slopes[0], &[]),
+            Mode::Newton => (&self.slopes[1], &tape.outputs[1 + c.active.len()..]),
+        };
+        let mut plan = Plan { tape, dense, second, scattered: Vec::new(), scattered_second: Vec::new() };
         if mode == Mode::Value {
             return plan;
-        }
-        plan.dense.extend(self.dense.iter().map(|&a| tape.outputs[1 + a]));
-        let first_second = 1 + c.active.len();
-        if mode == Mode::Newton {
-            plan.second.extend_from_slice(&tape.outputs[first_second..]);
         }
         if self.dense.len() < c.active.len() {
             let groups = &self.groups;
@@ -690,8 +734,8 @@ impl Problem {
             relative: self.compiled.relative,
             kernel: self.options.loss.kernel(width, self.options.above),
             value: plan.tape.outputs[0],
-            dense: &plan.dense,
-            second: &plan.second,
+            dense: plan.dense,
+            second: plan.second,
             scattered: &plan.scattered,
             scattered_second: &plan.scattered_second,
             expanded: self.expanded,
@@ -793,14 +837,14 @@ impl Problem {
 /// Output places of one tape, sorted by how they are summed.
 struct Plan<'a> {
     tape: &'a Tape,
-    dense: Vec<Place>,
-    second: Vec<Place>,
+    dense: &'a [Place],
+    second: &'a [Place],
     scattered: Vec<(Place, f64, Scatter)>,
     scattered_second: Vec<(Place, f64, usize, usize)>,
 }
 
 /// Mean over the rows of a node that depends on data only.
-fn column_mean(isa: Isa, g: &Graph, id: Id, data: &Data) -> f64 {
+fn column_mean(isa: Isa, g: &Graph, id: Id, data: &View<'_>) -> f64 {
     let (mut inputs, mut scalars, mut values) = (Vec::new(), ScalarProgram::default(), Vec::new());
     let tape = lower(g, &[id], &mut DataLeaves { inputs: &mut inputs, scalars: &mut scalars });
     scalars.evaluate(&[], &[], &mut values);
@@ -811,7 +855,7 @@ fn column_mean(isa: Isa, g: &Graph, id: Id, data: &Data) -> f64 {
     for start in (0..rows).step_by(BLOCK) {
         let count = BLOCK.min(rows - start);
         for (to, &input) in raw.iter_mut().zip(&inputs) {
-            fill(to, &data.inputs[input], start, count);
+            fill(to, data.inputs[input], start, count);
         }
         let bases = Bases {
             registers: registers.as_mut_ptr(),
@@ -894,7 +938,7 @@ fn pack_weights(weights: &[f64], blocks: usize) -> Vec<Block> {
         .collect()
 }
 
-fn pack_codes(codes: &[Vec<u32>], rows: usize, blocks: usize) -> Vec<[u32; BLOCK]> {
+fn pack_codes(codes: &[&[u32]], rows: usize, blocks: usize) -> Vec<[u32; BLOCK]> {
     let mut packed = Vec::with_capacity(blocks * codes.len());
     for b in 0..blocks {
         for column in codes {
@@ -910,17 +954,17 @@ fn log_or_vanished(theta: f64) -> f64 {
 }
 
 /// A row of weight zero is out of the fit, whatever the law says there: it gets the contents of a row that counts, so
-/// that zero times its residual is zero.
-fn without_weightless_rows(data: &Data) -> Cow<'_, Data> {
-    let Some(weights) = data.weights.as_ref().filter(|w| w.contains(&0.0)) else { return Cow::Borrowed(data) };
+/// that zero times its residual is zero. None where there is no such row.
+fn without_weightless_rows(view: &View<'_>) -> Option<Data> {
+    let weights = view.weights.filter(|w| w.contains(&0.0))?;
     let counts = weights.iter().position(|w| *w > 0.0).unwrap_or(0);
-    let mut data = data.clone();
+    let mut data = view.to_data();
     for row in (0..weights.len()).filter(|&i| weights[i] == 0.0) {
         data.target[row] = data.target[counts];
         data.inputs.iter_mut().for_each(|column| column[row] = column[counts]);
         data.codes.iter_mut().for_each(|column| column[row] = column[counts]);
     }
-    Cow::Owned(data)
+    Some(data)
 }
 
 fn check_weights(weights: &[f64]) -> Result<(), Error> {
@@ -934,7 +978,7 @@ fn check_weights(weights: &[f64]) -> Result<(), Error> {
     Ok(())
 }
 
-fn check_data(law: &Law, data: &Data, options: &Options) -> Result<(), Error> {
+fn check_data(law: &Law, data: &View<'_>, options: &Options) -> Result<(), Error> {
     let rows = data.target.len();
     if rows == 0 {
         return Err(Error::Option("the table has no rows".into()));
@@ -946,11 +990,11 @@ fn check_data(law: &Law, data: &Data, options: &Options) -> Result<(), Error> {
     if data.codes.len() != groups || data.categories.len() != groups {
         return Err(Error::Columns { expected: groups, found: data.codes.len() });
     }
-    let lengths = data.inputs.iter().map(Vec::len).chain(data.codes.iter().map(Vec::len));
-    if let Some(found) = lengths.chain(data.weights.iter().map(Vec::len)).find(|&n| n != rows) {
+    let lengths = data.inputs.iter().map(|c| c.len()).chain(data.codes.iter().map(|c| c.len()));
+    if let Some(found) = lengths.chain(data.weights.iter().map(|w| w.len())).find(|&n| n != rows) {
         return Err(Error::Length { expected: rows, found });
     }
-    for ((codes, &count), name) in data.codes.iter().zip(&data.categories).zip(law.group_columns()) {
+    for ((codes, &count), name) in data.codes.iter().zip(data.categories).zip(law.group_columns()) {
         if let Some(row) = codes.iter().position(|&c| c as usize >= count) {
             let problem = format!("has a code beyond its {count} categories");
             return Err(Error::Data { column: name.clone(), row, problem, value: f64::from(codes[row]) });
@@ -964,9 +1008,9 @@ fn check_data(law: &Law, data: &Data, options: &Options) -> Result<(), Error> {
         None => Ok(()),
     };
     let target = law.formula().target.as_deref().unwrap_or("target");
-    find(&data.target, target, "is not finite", &|v| !v.is_finite())?;
+    find(data.target, target, "is not finite", &|v| !v.is_finite())?;
     if options.residual == Residual::Log {
-        find(&data.target, target, "is not positive, so it has no logarithmic residual,", &|v| v <= 0.0)?;
+        find(data.target, target, "is not positive, so it has no logarithmic residual,", &|v| v <= 0.0)?;
     }
     for (column, name) in data.inputs.iter().zip(law.inputs()) {
         find(column, name, "is not finite", &|v| !v.is_finite())?;
@@ -980,7 +1024,7 @@ fn check_data(law: &Law, data: &Data, options: &Options) -> Result<(), Error> {
             None => {}
         }
     }
-    data.weights.as_deref().map_or(Ok(()), check_weights)
+    data.weights.map_or(Ok(()), check_weights)
 }
 
 fn check_options(law: &Law, slot: &[usize], options: &Options) -> Result<(), Error> {
