@@ -6,9 +6,9 @@ use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyA
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use scalinglaws_core::objective::View;
 use scalinglaws_core::run::{Control, pool};
 use scalinglaws_core::search::{self, Report};
-use scalinglaws_core::objective::View;
 use scalinglaws_core::{Error, Loss, Options, Prior, PriorKind, Problem, Residual, Status};
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -558,6 +558,9 @@ impl Graph {
     }
 
     /// The expression `root` with the node `from` replaced by `to`.
+    ///
+    /// # Panics
+    /// When the expression holds a derivative of a log-sum-exp.
     pub fn replace(&mut self, root: Id, from: Id, to: Id) -> Id {
         let needed = self.reachable(&[root]);
         let mut new: Vec<Id> = (0..needed.len()).map(Id::from_index).collect();
@@ -578,13 +581,8 @@ impl Graph {
                     terms.sort_unstable();
                     self.push(Node::LogSumExp(terms.into()))
                 }
-                Node::Share(lse, k) => {
-                    let Node::LogSumExp(old) = self.node(lse).clone() else { unreachable!("shares are of log-sum-exps") };
-                    let (lse, term) = (at(lse), at(old[k as usize]));
-                    let Node::LogSumExp(terms) = self.node(lse) else { unreachable!("rebuilt from one") };
-                    let k = terms.iter().position(|&t| t == term).expect("every term was kept");
-                    self.share(lse, k)
-                }
+                // Shares are derivatives: there are none before an expression is differentiated.
+                Node::Share(..) => unreachable!("only laws are rewritten, not their derivatives"),
             };
         }
         new[root.index()]

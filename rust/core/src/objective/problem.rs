@@ -662,7 +662,9 @@ impl Problem {
                 }
             }
         }
-        out.iter_mut().for_each(|entry| *entry /= rows);
+        for entry in out.iter_mut() {
+            *entry /= rows;
+        }
     }
 
     /// Whether the metric is the same everywhere, but for linear scales.

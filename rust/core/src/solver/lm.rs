@@ -27,7 +27,11 @@ pub struct Settings {
 impl Settings {
     /// Limits that fit a problem: losses with a kink pass through a sequence of fits.
     pub fn of(problem: &Problem) -> Self {
-        Self { max_iterations: if problem.options().loss.has_kink() { 12_000 } else { 1000 }, warm: false, patient: false }
+        Self {
+            max_iterations: if problem.options().loss.has_kink() { 12_000 } else { 1000 },
+            warm: false,
+            patient: false,
+        }
     }
 }
 
@@ -285,9 +289,8 @@ impl Run<'_> {
             if let Some(norm) = overshot {
                 // The curved valley of a scaling law: where the step led out of it, the next one leads back, further down.
                 overshot = None;
-                let hopeful = step.is_some_and(|(predicted, ..)| {
-                    s.current.objective - PROMISE * predicted < s.saved.objective
-                });
+                let hopeful =
+                    step.is_some_and(|(predicted, ..)| s.current.objective - PROMISE * predicted < s.saved.objective);
                 if hopeful {
                     self.try_next(self.mode, s);
                     if usable(&s.trial) && s.trial.objective < s.saved.objective {
