@@ -9,7 +9,7 @@ SOURCES := pyproject.toml Cargo.toml Cargo.lock $(shell find rust -name Cargo.to
 
 .DEFAULT_GOAL := help
 .PHONY: help setup check check-rust check-python format test test-rust test-python bench bench-smoke docs \
-        docs-rust docs-python example stubs clean
+        docs-rust docs-python example stubs gallery published clean
 
 help:  ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,9 +34,16 @@ check-python: $(READY)
 	$(BIN)/mypy benches
 	$(BIN)/python -m mypy.stubtest scalinglaws._core
 	$(BIN)/python tools/write_ids.py --check
+	$(BIN)/python tools/gallery.py --check
 
 stubs: $(READY)  ## tell type checkers the ids of the catalogue
 	$(BIN)/python tools/write_ids.py
+
+gallery: $(READY)  ## write docs/laws.md and its plots from the catalogue
+	$(BIN)/python tools/gallery.py
+
+published: $(READY)  ## fit the measured runs again and write docs/published.md
+	$(BIN)/python tools/published.py
 
 format: $(READY)  ## rewrite sources in the project's style
 	cargo fmt --all

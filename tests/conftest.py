@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import csv
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+import measured
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -16,17 +15,15 @@ from scalinglaws.reference import Reference
 
 Columns = dict[str, NDArray[np.float64]]
 
-_VARIABLE = "SCALINGLAWS_TEST_DATA"
-_DEFAULT = Path(__file__).resolve().parents[1] / ".." / "shared" / "data"
-
 
 @pytest.fixture(scope="session")
 def data_folder() -> Path:
     """Folder of the measured data; tests that need it are skipped without it."""
-    folder = Path(os.environ.get(_VARIABLE, _DEFAULT)).resolve()
+    folder = measured.data_folder()
     if not folder.is_dir():
         pytest.skip(
-            f"no measured data at {folder}; set {_VARIABLE} to the folder that holds chinchilla_epoch.csv"
+            f"no measured data at {folder}; set {measured.VARIABLE} to the folder that holds "
+            "chinchilla_epoch.csv"
         )
     return folder
 
@@ -39,19 +36,7 @@ def read_table(data_folder: Path) -> Callable[..., dict[str, NDArray]]:
         path = data_folder / name
         if not path.is_file():
             pytest.skip(f"{path} is missing from the measured data")
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [
-                row for row in csv.DictReader(file) if all(row[key] == value for key, value in where.items())
-            ]
-        assert rows, f"{name} has no row with {where}"
-        columns = {}
-        for key in rows[0]:
-            cells = [row[key] for row in rows]
-            try:
-                columns[key] = np.array([float(cell) for cell in cells])
-            except ValueError:
-                columns[key] = np.array(cells)
-        return columns
+        return measured.read_csv(path, **where)
 
     return read
 

@@ -12,6 +12,7 @@ import pyarrow as pa
 import pytest
 import scalinglaws as sl
 from numpy.testing import assert_allclose, assert_array_equal
+from scalinglaws.recipe import Recipe, fit_quietly
 
 TRUE = {"E": 1.7, "A": 400.0, "alpha": 0.34}
 POWER = sl.Law(
@@ -459,3 +460,32 @@ def test_the_callers_arrays_are_left_alone():
     data["L"][:] = -1.0
     assert_allclose(fit.fittedvalues * np.exp(fit.residuals), before["L"])
     assert_array_equal(data["N"], before["N"])
+
+
+def test_a_quiet_fit_is_the_fit_without_its_warning():
+    x = np.arange(1.0, 9.0)
+    law = sl.Law(
+        "y ~ a * b * x", params={"a": sl.Param("real", start=(0.5, 2)), "b": sl.Param("real", start=(0.5, 2))}
+    )
+    runs = {"x": x, "y": 3.0 * x + 0.01 * np.sin(x)}
+    with pytest.warns(sl.FitWarning):
+        loud = sl.fit(law, runs, starts=8)
+    quiet = fit_quietly(law, runs, starts=8)
+    assert not quiet.valid
+    assert (quiet.objective, quiet.values, quiet.message) == (loud.objective, loud.values, loud.message)
+
+
+def test_a_recipe_is_checked_before_it_sees_a_table_and_serves_for_many():
+    for options, message in (
+        ({"residual": "logarithm"}, "residual must be"),
+        ({"threads": 0}, "threads must be"),
+        ({"backend": "julia"}, "backend must be"),
+        ({"fixed": {"beta": 1.0}}, "beta"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            Recipe.make(POWER, **options)
+    recipe = Recipe.make(POWER, residual="log", fixed={"E": 1.7}, starts=16)
+    assert recipe.free == ["A", "alpha"]
+    for n in (8, 12):
+        again = sl.fit(POWER, ladder(n, noise=0.01), residual="log", fixed={"E": 1.7}, starts=16)
+        assert recipe.fit(ladder(n, noise=0.01)).values == again.values

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import subprocess
 import sys
+from pathlib import Path
+
+import scalinglaws as sl
 
 HEAVY = ("scipy", "matplotlib", "typer", "rich", "pandas", "polars", "pyarrow", "narwhals")
 
@@ -23,6 +27,34 @@ def python(code, **environment):
 def test_the_import_loads_nothing_heavy():
     loaded = python("import sys, scalinglaws; print(*sorted({n.partition('.')[0] for n in sys.modules}))")
     assert not set(HEAVY) & set(loaded)
+
+
+def test_the_packages_of_procedures_load_when_they_are_named():
+    code = """
+import sys, scalinglaws as sl
+names = ["rules", "schedules", "theory"]
+print(*[name for name in names if f"scalinglaws.{name}" in sys.modules], set(names) <= set(dir(sl)))
+print(sl.rules.scaling_rule_sgd(lr=0.1, kappa=4), sl.schedules.Constant.__name__, sl.theory.__name__)
+from scalinglaws import *
+print(rules is sl.rules)
+"""
+    assert python(code) == ["True", "0.4", "Constant", "scalinglaws.theory", "True"]
+
+
+def test_a_name_that_the_package_does_not_have_is_an_attribute_error():
+    assert not hasattr(sl, "rule")
+    assert not hasattr(sl, "_rules")
+
+
+def test_no_module_imports_a_private_name_of_another():
+    found = []
+    for path in Path(sl.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.ImportFrom) and node.level and node.module:
+                private = [name.name for name in node.names if name.name.startswith("_")]
+                found += [f"{path.name}: {node.module}.{name}" for name in private]
+    # The parent's version is the one dunder name, and the extension is a module of its own.
+    assert found == []
 
 
 def test_a_fit_of_arrays_needs_no_scipy_and_no_data_frames():

@@ -312,6 +312,57 @@ FAULTS = {
         r"check\[1\].*en must be a number",
     ),
     "missing category": (GROUPED, ', lang = "en"', "", r"check\[1\]: 'A' has no value for the category ''"),
+    "missing domain": (
+        GROUPED,
+        'E = { domain = "positive" }',
+        "E = { start = [1.0, 2.0] }",
+        r":15: params\.E: the key 'domain' is missing",
+    ),
+    "input that the formula does not use": (
+        PLAIN,
+        "[params]",
+        '[inputs]\nN = "parameters"\nD = "tokens"\n[params]',
+        r":9: inputs\.D: the formula does not use it",
+    ),
+    "meaning that is no text": (
+        MIXTURE,
+        '"weight of domain {i}"',
+        "3",
+        r":12: inputs\.h{i}: must be text, not 3",
+    ),
+    "notes that are no text": (
+        GROUPED,
+        'source = "Somebody"',
+        'source = "Somebody"\nnotes = -inf',
+        r":24: published\[0\]\.notes: must be text, not -inf",
+    ),
+    "verified that is no truth": (
+        PLAIN,
+        'family = "generic"',
+        "verified = 1",
+        ":4: verified: must be true or false",
+    ),
+    "empty title": (PLAIN, '"Plain law"', '" "', ":3: title: is empty"),
+    "grid of texts": (MIXTURE, "E = [1.0, 2.0]", 'E = ["1.0"]', r":26: grid\.E: cannot read the numbers"),
+    "endless range": (MIXTURE, "[0.05, 0.95]", "[0.05, inf]", r"ranges\.h{i}: must be \[low, high\]"),
+    "category of a single parameter": (
+        GROUPED,
+        "values = { E = 1.0, A = { de",
+        "values = { E = { de = 1.0 }, A = { de",
+        r":22: published\[0\]: 'E' is not grouped by a column: 'E\[de\]'",
+    ),
+    "one value for a grouped parameter": (
+        GROUPED,
+        "A = { de = 100.0, en = 50.0 } }",
+        "A = 100.0 }",
+        r":22: published\[0\]: 'A' is grouped by a column: 'A'",
+    ),
+    "truth for a number": (
+        GROUPED,
+        "result = 3.0",
+        "result = true",
+        r"check\[1\]: the number 'result' is missing",
+    ),
     "no parameter": (PLAIN, 'A = { domain = "positive" }', "", "params: there is no parameter"),
 }
 
@@ -342,6 +393,21 @@ def test_a_faulty_template_is_refused_with_file_and_caret(tmp_path, formula, mes
         sl.laws.load(path)
     assert re.search(f"mine.toml:6: formula: .*{re.escape(message)}", caught.value.message)
     assert caught.value.position == position
+
+
+def test_a_file_in_another_encoding_is_refused(tmp_path):
+    path = tmp_path / "mine.toml"
+    path.write_bytes(PLAIN.replace("nothing", "n\xf6thing").encode("latin-1"))
+    with pytest.raises(ValueError, match=r"mine\.toml: this is not UTF-8"):
+        sl.laws.load(path)
+
+
+def test_a_text_that_looks_like_a_table_does_not_mislead_the_line_number(tmp_path):
+    path = tmp_path / "mine.toml"
+    notes = "notes = '''\n[params]\nA = 3\n'''\n"
+    path.write_text(notes + PLAIN.replace('domain = "positive"', 'domain = "plus"'), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"mine\.toml:12: params\.A: domain must be"):
+        sl.laws.load(path)
 
 
 def test_a_file_without_parameters_is_a_formula_to_call(tmp_path):

@@ -74,7 +74,8 @@ def test_published_chinchilla_values_are_no_better_than_ours(runs):
 def test_farseer_reaches_the_best_known_objective_and_names_a_direction_unless_it_converged(runs):
     """Other programs end near 0.00362145, where a2 runs to infinity and beta to zero from below.
 
-    A lower minimum lies on the other side, with a2 negative and beta positive: 0.003615426. Few starts lead there.
+    A lower minimum lies on the other side, with a2 negative and beta positive: 0.003615426. Few starts lead
+    there.
     """
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", sl.FitWarning)

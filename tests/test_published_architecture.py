@@ -7,9 +7,11 @@ ours is equal or lower.
 
 from __future__ import annotations
 
+import measured
 import numpy as np
 import pytest
 import scalinglaws as sl
+from measured import GROUPS, objective
 
 # ---- routed.csv: Clark et al. 2022, one fit per router with the dense runs in each
 # --------------------------------------------------------------------------------------
@@ -23,17 +25,11 @@ ROUTED = {
 DIGITS = {"a": 5e-5, "b": 5e-5, "c": 5e-5, "d": 5e-5, "Es": 5e-5, "Em": 5e-3}
 
 
-@pytest.fixture(scope="module")
-def routed(read_table):
-    return read_table("routed.csv", main_fit="1")
-
-
 @pytest.mark.parametrize(("index", "router"), list(enumerate(ROUTED)))
-def test_each_router_has_a_lower_minimum_than_the_published_table(routed, index, router):
+def test_each_router_has_a_lower_minimum_than_the_published_table(read_table, index, router):
     """Ours is lower for all three: the paper's rounded sets are 1.3, 5.7 and 3.1 times the minimum."""
     rows, coefficients, rms, printed = ROUTED[router]
-    used = np.isin(routed["router"], ("Dense", router))
-    runs = {name: column[used] for name, column in routed.items()}
+    runs = measured.routed(read_table, router)
     law = sl.laws.routed
     fit = sl.fit(law, runs, backend="rust")
     assert fit.nobs == rows
@@ -47,9 +43,8 @@ def test_each_router_has_a_lower_minimum_than_the_published_table(routed, index,
     assert fit.objective < there
 
 
-def test_refit_of_s_base_in_the_catalogue_is_our_minimum(routed):
-    used = np.isin(routed["router"], ("Dense", "S-Base"))
-    runs = {name: column[used] for name, column in routed.items()}
+def test_refit_of_s_base_in_the_catalogue_is_our_minimum(read_table):
+    runs = measured.routed(read_table, "S-Base")
     fit = sl.fit("routed", runs, backend="rust")
     refit = sl.laws.routed.published[3].values
     assert fit.objective <= objective(sl.laws.routed, runs, refit, sl.squared(), "log") * (1.0 + 1e-12)
@@ -61,35 +56,14 @@ def rms_log10(half_sum_of_squares, rows):
     return float(np.sqrt(2.0 * half_sum_of_squares / rows) / np.log(10.0))
 
 
-def objective(law, runs, values, loss, residual):
-    """Sum of the losses at given coefficients."""
-    f = law(**{name: runs[name] for name in law.inputs}, **values)
-    y = runs[law.target]
-    return float(loss.rho(np.log(y) - np.log(f) if residual == "log" else y - f).sum())
-
-
 # ---- vocab.csv: Tao et al. 2024, with and without the unit slip of the released code
 # --------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def vocabularies(read_table):
-    runs = read_table("vocab.csv", in_fit="1")
-    assert len(runs["Lu"]) == 1054
-    return runs
-
-
-def vocabulary_runs(runs, *, unit_slip):
-    """Columns of the law; with the slip, tokens are characters times f(V/1000) as in the released fit."""
-    f = sl.laws.vocabulary_tokens
-    V = runs["V"] / 1000.0 if unit_slip else runs["V"]
-    D = runs["H_chars"] * f(V=V, **f.published[0].values)
-    return {"Nnv": runs["N_nonvocab"], "Nv": runs["N_vocab"], "D": D, "Lu": runs["Lu"]}
-
-
-def test_vocabulary_tokens_turn_the_released_characters_into_the_released_tokens(vocabularies):
-    true = vocabulary_runs(vocabularies, unit_slip=False)
-    np.testing.assert_allclose(true["D"], vocabularies["D"], rtol=1e-12)
+def test_vocabulary_tokens_turn_the_released_characters_into_the_released_tokens(read_table):
+    true = measured.vocabulary(read_table, unit_slip=False)
+    np.testing.assert_allclose(true["D"], read_table("vocab.csv", in_fit="1")["D"], rtol=1e-12)
+    assert len(true["D"]) == 1054
 
 
 # The README's check fits, and the objective and rms of the published set on the same rows.
@@ -109,10 +83,10 @@ VOCABULARY = {
 
 @pytest.mark.parametrize("starts", [512, "paper"])
 @pytest.mark.parametrize("tokens", VOCABULARY)
-def test_vocabulary_law_from_the_released_runs(vocabularies, tokens, starts):
+def test_vocabulary_law_from_the_released_runs(read_table, tokens, starts):
     """Ours is lower in both: barely with the slip that the released fit made, by seven times without it."""
     coefficients, (minimum, rms), (published, published_rms) = VOCABULARY[tokens]
-    runs = vocabulary_runs(vocabularies, unit_slip=tokens == "with the unit slip")
+    runs = measured.vocabulary(read_table, unit_slip=tokens == "with the unit slip")
     law = sl.laws.vocabulary
     fit = sl.fit(law, runs, fixed={"alpha1": "beta"}, starts=starts, backend="rust")
     assert fit.valid
@@ -128,11 +102,11 @@ def test_vocabulary_law_from_the_released_runs(vocabularies, tokens, starts):
     assert fit.objective < there
 
 
-def test_published_vocabulary_fit_has_the_printed_relative_error_only_with_the_slip(vocabularies):
+def test_published_vocabulary_fit_has_the_printed_relative_error_only_with_the_slip(read_table):
     law = sl.laws.vocabulary
     error = {}
     for slip in (True, False):
-        runs = vocabulary_runs(vocabularies, unit_slip=slip)
+        runs = measured.vocabulary(read_table, unit_slip=slip)
         squares = (runs["Lu"] - at(law, runs, law.published[0].values)) ** 2
         error[slip] = float(squares.mean() / runs["Lu"].mean() ** 2)
     assert error[True] == pytest.approx(0.00039725, abs=5.1e-9)
@@ -184,7 +158,6 @@ def test_parallel_scaling_of_stack_v2(read_table, starts):
 # ---- mixture_pile5.csv: Ye et al. 2024, 26 mixtures at 70M parameters
 # --------------------------------------------------------------------------------------
 
-GROUPS = ("academic", "prose", "dialogue", "symbolic", "internet")
 # Mean Huber loss: published, our minimum in the README; then log c, log k and t as printed.
 MIXTURES = {
     "academic": (0.000568288, 0.000568284, 0.9750, -2.1391, (-10.0864, 2.7140, 2.7106, 2.6083, 1.5866)),
@@ -199,10 +172,9 @@ MIXTURE_RMS = dict(zip(GROUPS, (0.034, 0.016, 0.034, 0.017, 0.013), strict=True)
 
 @pytest.fixture(scope="module")
 def mixtures(read_table):
-    runs = read_table("mixture_pile5.csv", model="70M", step="30000")
-    used = runs["mix_id"] <= 900
-    assert used.sum() == 26
-    return {name: column[used] for name, column in runs.items()}
+    runs = measured.mixtures(read_table)
+    assert len(runs["mix_id"]) == 26
+    return runs
 
 
 @pytest.mark.parametrize("group", GROUPS)
@@ -251,15 +223,6 @@ def test_data_mixing_law_with_every_parameter_free_names_the_direction_that_shar
 # ---- loss_to_loss.csv: Brandfonbrener et al. 2024
 # --------------------------------------------------------------------------------------
 
-# Name in the law file: value of train_data, and the held-out loss on the model's own training distribution.
-SETS = {
-    "FineWeb": ("fineweb-100b", "L_fineweb"),
-    "FineWeb-Edu": ("fineweb-edu-100b", "L_fineweb_edu"),
-    "ProofPile 2": ("proof-pile-2", "L_proof_pile"),
-    "SlimPajama": ("slimpajama-chunk1", "L_slimpajama"),
-    "SmolLM": ("smollm-corpus", "L_smollm"),
-    "StarCoder": ("starcoder", "L_starcoder"),
-}
 FLOORS = {
     "FineWeb": 2.17,
     "FineWeb-Edu": 1.97,
@@ -293,48 +256,21 @@ TEST_TO_TEST = {
 
 @pytest.fixture(scope="module")
 def sweep(read_table):
-    runs = read_table("loss_to_loss.csv")
-    assert len(runs["N"]) == 529
-    return {
-        label: {k: v[runs["train_data"] == key] for k, v in runs.items()} for label, (key, _) in SETS.items()
-    }
-
-
-@pytest.fixture(scope="module")
-def floor(sweep):
-    """Function that fits the base law to one loss of one training set, once."""
-    found = {}
-
-    def fit(label, column):
-        if (label, column) not in found:
-            runs = sweep[label]
-            found[label, column] = sl.fit("kaplan_nd_floor", runs, columns={"L": column}, backend="rust")
-        return found[label, column]
-
-    return fit
-
-
-def matched(sweep, known, known_column, other, other_column):
-    """Losses of the runs that both training sets have, by size and budget."""
-    first, second = sweep[known], sweep[other]
-    where = {key: i for i, key in enumerate(zip(first["N"], first["C"], strict=True))}
-    keys = list(zip(second["N"], second["C"], strict=True))
-    rows = [(where[key], j) for j, key in enumerate(keys) if key in where]
-    i, j = (list(side) for side in zip(*rows, strict=True))
-    np.testing.assert_allclose(first["D"][i], second["D"][j], rtol=1e-12)
-    return first[known_column][i], second[other_column][j]
+    sweep = measured.LossSweep(read_table)
+    assert sum(len(runs["N"]) for runs in sweep.runs.values()) == 529
+    return sweep
 
 
 def regress(L0, L1, E0, E1):
-    """Fit the factor and the exponent as the authors do: log(L1 - E1) against log(L0 - E0)."""
-    fit = sl.fit("loss_to_loss", {"L0": L0, "L1": L1 - E1}, fixed={"E0": E0, "E1": 0.0}, backend="rust")
+    """Exponent and factor."""
+    fit = measured.regress(L0, L1, E0, E1)
     assert fit.valid
     return fit.values["kappa"], fit.values["K"]
 
 
 def test_chinchilla_fit_of_smollm_on_c4_is_the_stated_one(sweep):
     """Ours is lower in the tenth digit: mean objective 1.513011943e-6."""
-    runs = sweep["SmolLM"]
+    runs = sweep.runs["SmolLM"]
     stated = {"A": 1437.5976, "B": 9950.2761, "E": 2.4913279, "alpha": 0.42064161, "beta": 0.46878991}
     law = sl.laws.chinchilla
     fit = sl.fit(law, runs, columns={"L": "L_c4"}, backend="rust")
@@ -350,14 +286,14 @@ def test_chinchilla_fit_of_smollm_on_c4_is_the_stated_one(sweep):
 
 
 @pytest.mark.parametrize(("index", "label"), list(enumerate(["FineWeb-Edu", "FineWeb", "ProofPile 2"])))
-def test_base_law_of_each_training_set_is_the_published_one(sweep, floor, index, label):
+def test_base_law_of_each_training_set_is_the_published_one(sweep, index, label):
     """Equal: the published sets lie 4e-12, 8e-12 and 9e-13 above our objective."""
     law = sl.laws.kaplan_nd_floor
     published = law.published[index]
     assert f"{label}," in published.source
-    fit = floor(label, SETS[label][1])
+    fit = sweep.base(label, sweep.own[label])
     assert fit.valid
-    runs = {**sweep[label], "L": sweep[label][SETS[label][1]]}
+    runs = {**sweep.runs[label], "L": sweep.runs[label][sweep.own[label]]}
     there = objective(law, runs, published.values, sl.huber(1e-3), "log")
     assert there * (1.0 - 1e-10) < fit.objective <= there
     for name, value in published.values.items():
@@ -367,40 +303,40 @@ def test_base_law_of_each_training_set_is_the_published_one(sweep, floor, index,
 
 
 @pytest.mark.parametrize("label", FLOORS)
-def test_floor_of_each_training_set_is_the_published_one(floor, label):
-    assert floor(label, SETS[label][1]).values["E"] == pytest.approx(FLOORS[label], abs=0.0051)
+def test_floor_of_each_training_set_is_the_published_one(sweep, label):
+    assert sweep.floor(label, sweep.own[label]) == pytest.approx(FLOORS[label], abs=0.0051)
 
 
 @pytest.mark.parametrize(("known", "other"), TRAIN_TO_TRAIN)
-def test_train_to_train_prediction_is_the_published_one(sweep, floor, known, other):
+def test_train_to_train_prediction_is_the_published_one(sweep, known, other):
     kappa, K = TRAIN_TO_TRAIN[known, other]
-    L0, L1 = matched(sweep, known, SETS[known][1], other, SETS[other][1])
+    L0, L1 = sweep.matched(known, sweep.own[known], other, sweep.own[other])
     assert len(L0) >= 80
-    E0, E1 = (floor(label, SETS[label][1]).values["E"] for label in (known, other))
+    E0, E1 = (sweep.floor(label, sweep.own[label]) for label in (known, other))
     digits = 5.1e-5 if len(str(K)) < 8 else 2e-6
     assert regress(L0, L1, E0, E1) == pytest.approx((kappa, K), abs=digits)
 
 
-def test_logged_training_loss_gives_other_exponents_than_the_own_held_out_loss(sweep, floor):
+def test_logged_training_loss_gives_other_exponents_than_the_own_held_out_loss(sweep):
     """FineWeb-Edu to ProofPile 2: exponent 1.07 on held-out losses, 1.23 on logged ones."""
-    L0, L1 = matched(sweep, "FineWeb-Edu", "L_train", "ProofPile 2", "L_train")
-    E0, E1 = (floor(label, "L_train").values["E"] for label in ("FineWeb-Edu", "ProofPile 2"))
+    L0, L1 = sweep.matched("FineWeb-Edu", "L_train", "ProofPile 2", "L_train")
+    E0, E1 = (sweep.floor(label, "L_train") for label in ("FineWeb-Edu", "ProofPile 2"))
     assert regress(L0, L1, E0, E1)[0] == pytest.approx(1.2349, abs=1e-3)
 
 
-def test_train_to_test_prediction_of_hellaswag_is_the_published_one(sweep, floor):
-    runs = sweep["FineWeb-Edu"]
-    E0, E1 = (floor("FineWeb-Edu", column).values["E"] for column in ("L_fineweb_edu", "L_hellaswag"))
+def test_train_to_test_prediction_of_hellaswag_is_the_published_one(sweep):
+    runs = sweep.runs["FineWeb-Edu"]
+    E0, E1 = (sweep.floor("FineWeb-Edu", column) for column in ("L_fineweb_edu", "L_hellaswag"))
     assert (E0, E1) == pytest.approx((1.97, 2.12), abs=0.0051)
     assert regress(runs["L_fineweb_edu"], runs["L_hellaswag"], E0, E1) == pytest.approx(
         (1.08, 0.93), abs=0.0051
     )
 
 
-def test_train_to_test_prediction_of_arc_easy_needs_a_floor_that_is_no_minimum(sweep, floor):
+def test_train_to_test_prediction_of_arc_easy_needs_a_floor_that_is_no_minimum(sweep):
     """Published are 0.36 and 4.68 with a floor of 0.07. The loss is fitted best without any floor."""
-    runs = sweep["FineWeb-Edu"]
-    E0 = floor("FineWeb-Edu", "L_fineweb_edu").values["E"]
+    runs = sweep.runs["FineWeb-Edu"]
+    E0 = sweep.floor("FineWeb-Edu", "L_fineweb_edu")
     assert regress(runs["L_fineweb_edu"], runs["L_arc_easy"], E0, 0.07) == pytest.approx(
         (0.36, 4.68), abs=0.0051
     )
@@ -417,9 +353,9 @@ def test_train_to_test_prediction_of_arc_easy_needs_a_floor_that_is_no_minimum(s
 
 
 @pytest.mark.parametrize("other", TEST_TO_TEST)
-def test_test_to_test_prediction_of_hellaswag_is_the_published_one(sweep, floor, other):
+def test_test_to_test_prediction_of_hellaswag_is_the_published_one(sweep, other):
     kappa, K, E1 = TEST_TO_TEST[other]
-    L0, L1 = matched(sweep, "FineWeb-Edu", "L_hellaswag", other, "L_hellaswag")
-    floors = [floor(label, "L_hellaswag").values["E"] for label in ("FineWeb-Edu", other)]
+    L0, L1 = sweep.matched("FineWeb-Edu", "L_hellaswag", other, "L_hellaswag")
+    floors = [sweep.floor(label, "L_hellaswag") for label in ("FineWeb-Edu", other)]
     assert floors == pytest.approx([2.12, E1], abs=0.0051)
     assert regress(L0, L1, *floors) == pytest.approx((kappa, K), abs=0.0051)

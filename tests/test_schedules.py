@@ -10,6 +10,7 @@ import pytest
 import scalinglaws as sl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from measured import mpl_schedules
 from numpy.testing import assert_allclose, assert_array_equal
 from scalinglaws.schedules import (
     WSD,
@@ -19,7 +20,6 @@ from scalinglaws.schedules import (
     Cyclic,
     FromArray,
     MultiStep,
-    Schedule,
     TwoStage,
     annealing_columns,
     annealing_features,
@@ -137,24 +137,6 @@ def test_every_schedule_stays_between_its_end_and_its_peak(steps, warmup, low, s
         assert after.min() >= 2.0 * low * (1 - 1e-14)
         if not isinstance(schedule, Cyclic):
             assert (np.diff(after) <= 1e-14).all()
-
-
-def mpl_schedules(table) -> dict[str, Schedule]:
-    """Schedules of Luo et al. 2025, from the table that comes with the curves."""
-    out: dict[str, Schedule] = {}
-    for curve, kind, total, warmup, peak, start, end in zip(*table.values(), strict=True):
-        steps, decay = int(total), int(total - start)
-        common = {"peak": float(peak), "warmup": int(warmup)}
-        if kind == "constant":
-            out[curve] = Constant(steps, **common)
-        elif kind == "cosine":
-            out[curve] = Cosine(steps, end=float(end), **common)
-        elif kind == "two_stage":
-            out[curve] = TwoStage(steps, second=float(end), switch=int(start), **common)
-        else:
-            shape = {"wsd_exp": "exponential", "wsd_linear": "linear"}[kind]
-            out[curve] = WSD(steps, end=float(end), decay=decay, shape=shape, **common)
-    return out
 
 
 def test_the_rates_of_nine_real_runs_are_the_logged_ones(read_table):

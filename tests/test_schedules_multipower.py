@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import scalinglaws as sl
+from measured import curve_metrics, mpl_schedules, multi_power_curves
 from numpy.testing import assert_allclose, assert_array_equal
 from scalinglaws.schedules import (
     WSD,
@@ -21,7 +22,6 @@ from scalinglaws.schedules import (
 )
 from scalinglaws.schedules import multipower as module
 from scalinglaws.schedules.quadrature import drops_of, nodes_of
-from test_schedules import mpl_schedules
 
 RELEASED = {
     size: multi_power_law(1).published[index].values for index, size in enumerate(("25M", "100M", "400M"))
@@ -230,11 +230,13 @@ def schedules(read_table):
 
 @pytest.fixture(scope="module")
 def curves(read_table):
-    return {
+    curves = {
         (model, split): read_table("mpl_curves.csv", model=model, split=split)
         for model in ("100M", "400M")
         for split in ("fit", "test")
     }
+    assert all(len(set(rows["curve"])) == (3 if key[1] == "fit" else 6) for key, rows in curves.items())
+    return curves
 
 
 @pytest.fixture(scope="module")
@@ -260,26 +262,6 @@ def test_published_coefficients_come_back_from_curves_simulated_on_the_papers_sc
     assert fit.values == pytest.approx(dict(RELEASED[size]), rel=1e-9)
 
 
-def predicted(schedules, rows, values, **options):
-    out = np.empty(rows["L"].size)
-    for curve in np.unique(rows["curve"]):
-        mine = rows["curve"] == curve
-        out[mine] = multi_power_loss(schedules[curve], rows["step"][mine], values, **options)
-    return out
-
-
-def metrics(rows, loss):
-    """R2, mean absolute error, root mean square, mean and worst relative error: averages over the curves."""
-    out = []
-    for curve in np.unique(rows["curve"]):
-        y, f = (column[rows["curve"] == curve] for column in (rows["L"], loss))
-        error = np.abs(f - y)
-        r2 = 1 - (error @ error) / ((y - y.mean()) @ (y - y.mean()))
-        out.append([r2, error.mean(), np.sqrt(np.mean(error**2)), (error / y).mean(), (error / y).max()])
-    assert len(out) == 6
-    return np.mean(out, axis=0)
-
-
 def objective(rows, loss):
     return float(sl.huber(1e-3).rho(np.log(rows["L"]) - np.log(loss)).sum())
 
@@ -295,17 +277,19 @@ ROUNDING = [5.1e-5, 5.1e-6, 5.1e-6, 5.1e-6, 5.1e-6]
 @pytest.mark.parametrize("model", PUBLISHED)
 def test_all_published_metrics_follow_from_the_published_coefficients(schedules, curves, model):
     later, rows = curves[model, "test"], curves[model, "fit"]
-    found = metrics(later, predicted(schedules, later, RELEASED[model]))
+    found = curve_metrics(later, multi_power_curves(schedules, later, RELEASED[model]))
     expected, at_fit = PUBLISHED[model]
     assert (np.abs(found - expected) <= ROUNDING).all()
-    assert objective(rows, predicted(schedules, rows, RELEASED[model])) == pytest.approx(at_fit, abs=6e-10)
+    assert objective(rows, multi_power_curves(schedules, rows, RELEASED[model])) == pytest.approx(
+        at_fit, abs=6e-10
+    )
 
 
 @pytest.mark.parametrize(("model", "error"), [("100M", 0.1334), ("400M", 0.1566)])
 def test_the_released_coefficients_need_the_warm_up_as_drops(schedules, curves, model, error):
     later = curves[model, "test"]
-    wrong = predicted(schedules, later, RELEASED[model], warmup="rates")
-    assert metrics(later, wrong)[1] == pytest.approx(error, abs=1e-4)
+    wrong = multi_power_curves(schedules, later, RELEASED[model], warmup="rates")
+    assert curve_metrics(later, wrong)[1] == pytest.approx(error, abs=1e-4)
 
 
 # Objective and coefficients at our optimum. Others stopped at 0.0000293 and 0.0000794.
@@ -334,12 +318,12 @@ def test_the_fit_goes_below_the_published_and_the_best_known_objective(schedules
     assert list(fit.values.values()) == pytest.approx(list(values), rel=2e-4)
     # What was fitted is the short form; the whole sum has the same objective to five digits.
     rows, later = curves[model, "fit"], curves[model, "test"]
-    whole = objective(rows, predicted(schedules, rows, fit.values))
+    whole = objective(rows, multi_power_curves(schedules, rows, fit.values))
     assert whole == pytest.approx(expected, abs=1e-10)
     assert fit.objective == pytest.approx(whole, rel=2e-5)
     assert made.error(fit.values) < 2e-7
     # Lower by a factor of seven to thirteen on the fitted curves, and not better on the others.
-    found = metrics(later, predicted(schedules, later, fit.values))
+    found = curve_metrics(later, multi_power_curves(schedules, later, fit.values))
     assert found == pytest.approx(later_metrics, abs=2e-5)
 
 

@@ -5,21 +5,25 @@
 'L ~ E + A / N**alpha + B / D**beta'
 """
 
-from typing import Any
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 from .declared import Design
-from .each import fit_each
+from .each import Fits, fit_each
 from .errors import BackendError, DataError, FitWarning, FormulaError
 from .fit import fit
-from .fits import Fits
 from .law import Check, Law, Published
 from .laws import laws
 from .losses import Loss, absolute, cauchy, huber, quantile, soft_l1, squared
 from .param import Param
 from .priors import Prior, lognormal, normal
+from .procedures import PACKAGES
 from .records import Basin, FittedParam, Prediction, Refits
 from .result import Fit
 from .serialize import load
+
+if TYPE_CHECKING:
+    from . import rules, schedules, theory
 
 __all__ = [
     "BackendError",
@@ -50,8 +54,11 @@ __all__ = [
     "lognormal",
     "normal",
     "quantile",
+    "rules",
+    "schedules",
     "soft_l1",
     "squared",
+    "theory",
 ]
 
 
@@ -60,6 +67,9 @@ def __getattr__(name: str) -> Any:
         from ._core import build_info
 
         return build_info()["version"]
+    # The packages of procedures load when they are first named.
+    if name in PACKAGES:
+        return import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -211,6 +211,10 @@ class Catalogue(Laws):
         """Upcycling a dense checkpoint into a mixture of experts."""
 
     @property
+    def multi_power_law(self) -> Law:
+        """Multi-power law of a schedule with several drops."""
+
+    @property
     def multi_power_two_stage(self) -> Law:
         """Multi-power law of a schedule with one drop."""
 

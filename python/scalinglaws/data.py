@@ -1,13 +1,8 @@
-"""Tables of runs: from whatever holds the columns to checked float64 arrays.
-
-Nothing is dropped and nothing is guessed. A value that cannot be fitted is an error that names the column and
-the first rows, counted from 0.
-"""
+"""Tables of runs: the columns that a law needs, as checked float64 arrays."""
 
 from __future__ import annotations
 
-import numbers
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,13 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .errors import DataError, near
+from .tables import Source, as_labels, as_numbers, open_table, require
 
 if TYPE_CHECKING:
     from .law import Law
 
-__all__ = ["Runs", "data_hash", "read_inputs", "read_runs"]
-
-_SHOWN = 5
+__all__ = ["RawRuns", "Runs", "data_hash", "find_runs", "read_inputs", "read_runs"]
 
 # What tables call the columns that formulas call by one letter; tried where the spelling does not help.
 _ALIASES = {
@@ -57,12 +51,61 @@ class Runs:
     weights: NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class _Source:
-    """Column names of a table, and a way to get at one column."""
+@dataclass(frozen=True, eq=False)
+class RawRuns:
+    """The columns of a table that a law needs: found, equally long, and not yet read.
 
-    names: tuple[str, ...]
-    get: Callable[[str], Any]
+    Parameters
+    ----------
+    names : dict of str to str
+        The table's column for each name of the law.
+    columns : dict of str to sequence
+        Those columns by the table's names, as the table holds them.
+    n : int
+        Rows of the table.
+    weights : ndarray of float, shape (n,), or None
+        Weight of each row; None where all are 1.
+    """
+
+    names: dict[str, str]
+    columns: dict[str, Any]
+    n: int
+    weights: NDArray[np.float64] | None
+
+    def label(self, name: str) -> str:
+        """Return what messages call the column of a name of the law."""
+        return _label(name, self.names)
+
+
+def find_runs(
+    law: Law, source: Source, *, columns: Mapping[str, str] | None = None, weights: Any = None
+) -> RawRuns:
+    """Find the columns that a law needs in a table.
+
+    Parameters
+    ----------
+    law : Law
+        Says which columns are needed.
+    source : Source
+        The opened table.
+    columns, weights
+        As for `read_runs`.
+
+    Returns
+    -------
+    RawRuns
+        The columns, and the weights as numbers.
+
+    Raises
+    ------
+    DataError
+        If a column is missing or has another length than the others, the table has no rows, or a weight is
+        no weight.
+    """
+    names = _resolve(law, source, columns, target=True)
+    raw = {column: source.get(column) for column in names.values()}
+    n = _length(names, raw)
+    return RawRuns(names, raw, n, None if weights is None else _weights(weights, source, n))
 
 
 def read_runs(
@@ -80,8 +123,7 @@ def read_runs(
     law : Law
         Says which columns are needed.
     runs : DataFrame, mapping or structured array
-        Any eager frame that narwhals knows (pandas, polars, pyarrow, ...), a mapping of equally long
-        sequences, or a NumPy structured array.
+        As for `open_table`; of a mapping the sequences are equally long.
     columns : mapping of str to str, optional
         The table's column for each of the law's names, where they differ.
     weights : array_like, str or None
@@ -101,22 +143,24 @@ def read_runs(
     TypeError
         If `runs` is not a table.
     """
-    source = _open(runs)
-    names = _resolve(law, source, columns, target=True)
-    target_name = cast(str, law.target)
-    raw = {name: source.get(column) for name, column in names.items()}
-    n = _length(names, raw)
+    found = find_runs(law, open_table(runs), columns=columns, weights=weights)
 
-    target = _numbers(raw[target_name], _label(target_name, names))
-    _require(target > 0.0, target, _label(target_name, names), _LOG_DOMAIN, skip=residual != "log")
-    inputs = {name: _numbers(raw[name], _label(name, names)) for name in law.inputs}
+    def numbers(name: str) -> NDArray[np.float64]:
+        return as_numbers(found.columns[found.names[name]], found.label(name))
+
+    name = cast(str, law.target)
+    target = numbers(name)
+    if residual == "log":
+        what = "values that are zero or negative, which residual='log' cannot take,"
+        require(target > 0.0, target, found.label(name), what)
+    inputs = {name: numbers(name) for name in law.inputs}
     codes, categories = {}, {}
     for column in dict.fromkeys(law.groups.values()):
-        labels = _labels(raw[column], _label(column, names))
-        found, inverse = np.unique(labels, return_inverse=True)
-        categories[column] = tuple(str(label) for label in found)
+        labels = as_labels(found.columns[found.names[column]], found.label(column))
+        known, inverse = np.unique(labels, return_inverse=True)
+        categories[column] = tuple(str(label) for label in known)
         codes[column] = inverse.astype(np.uint32)
-    return Runs(target, inputs, codes, categories, _weights(weights, source, n))
+    return Runs(target, inputs, codes, categories, np.empty(0) if found.weights is None else found.weights)
 
 
 def read_inputs(
@@ -154,17 +198,17 @@ def read_inputs(
         If a column is missing, is not numeric, or holds a category that the fit has not seen.
     """
     categories = {} if categories is None else categories
-    source = _open(data)
+    source = open_table(data)
     present = {name: column for name, column in (columns or {}).items() if column in source.names}
     present.pop(law.target or "", None)
     names = _resolve(law, source, present, target=False)
     arrays: dict[str, NDArray[Any]] = {}
     for name in law.inputs:
         raw, label = source.get(names[name]), _label(name, names)
-        arrays[name] = _numbers(raw, label) if np.ndim(raw) == 1 else _shaped(raw, label)
+        arrays[name] = as_numbers(raw, label) if np.ndim(raw) == 1 else _shaped(raw, label)
     for column, known in categories.items():
         raw, label = source.get(names[column]), _label(column, names)
-        text = _labels(raw, label) if np.ndim(raw) else np.array(str(raw), dtype=object)
+        text = as_labels(raw, label) if np.ndim(raw) else np.array(str(raw), dtype=object)
         order = {label: index for index, label in enumerate(known)}
         for found in np.unique(text.astype(str)):
             if str(found) not in order:
@@ -212,35 +256,7 @@ def data_hash(target: NDArray[np.float64], *columns: NDArray[Any]) -> str:
     return digest.hexdigest()
 
 
-def _open(table: Any) -> _Source:
-    if isinstance(table, Mapping):
-        names = tuple(name for name in table if isinstance(name, str))
-        return _Source(names, lambda name: _series(table[name]))
-    if isinstance(table, np.ndarray):
-        if table.dtype.names is None:
-            raise TypeError("a plain array has no column names: pass a mapping of names to arrays")
-        fields = cast("NDArray[np.void]", table)
-        return _Source(tuple(table.dtype.names), lambda name: fields[name])
-    if isinstance(table, str) or hasattr(table, "__fspath__"):
-        raise TypeError("runs is a table, not a path: read the file first, for example with polars or pandas")
-
-    import narwhals as nw
-
-    try:
-        frame = nw.from_native(table, eager_only=True)
-    except TypeError:
-        if hasattr(table, "collect"):
-            raise TypeError("runs is a lazy table: call .collect() on it first") from None
-        raise TypeError(
-            "runs must be a DataFrame (pandas, polars, pyarrow, ...) or a mapping of column names to arrays, "
-            f"not {type(table).__name__}"
-        ) from None
-    except nw.exceptions.DuplicateError as error:
-        raise DataError(f"the table has two columns of one name: {error}") from None
-    return _Source(tuple(str(name) for name in frame.columns), frame.get_column)
-
-
-def _resolve(law: Law, source: _Source, columns: Mapping[str, str] | None, *, target: bool) -> dict[str, str]:
+def _resolve(law: Law, source: Source, columns: Mapping[str, str] | None, *, target: bool) -> dict[str, str]:
     """Column of the table for each name of the law that is needed."""
     needed = [*law.inputs, *dict.fromkeys(law.groups.values())]
     if target:
@@ -268,7 +284,7 @@ def _resolve(law: Law, source: _Source, columns: Mapping[str, str] | None, *, ta
     return names
 
 
-def _missing(law: Law, name: str, column: str, source: _Source) -> str:
+def _missing(law: Law, name: str, column: str, source: Source) -> str:
     what = f"the table has no column {column!r}" + (f" for {name!r}" if column != name else "")
     spelled = near(column, source.names)
     if spelled:
@@ -290,9 +306,9 @@ def _missing(law: Law, name: str, column: str, source: _Source) -> str:
 
 def _length(names: Mapping[str, str], raw: Mapping[str, Any]) -> int:
     lengths = {}
-    for name, values in raw.items():
+    for name, column in names.items():
         try:
-            lengths[name] = len(values)
+            lengths[name] = len(raw[column])
         except TypeError:
             raise DataError(
                 f"{_label(name, names)} is a single value, not a column; repeat it for every row", names[name]
@@ -310,9 +326,7 @@ def _length(names: Mapping[str, str], raw: Mapping[str, Any]) -> int:
     return n
 
 
-def _weights(weights: Any, source: _Source, n: int) -> NDArray[np.float64]:
-    if weights is None:
-        return np.empty(0)
+def _weights(weights: Any, source: Source, n: int) -> NDArray[np.float64]:
     label = "weights"
     if isinstance(weights, str):
         if weights not in source.names:
@@ -323,130 +337,21 @@ def _weights(weights: Any, source: _Source, n: int) -> NDArray[np.float64]:
         weights = source.get(weights)
     if np.ndim(weights) != 1 or len(weights) != n:
         raise DataError(f"{label} must hold one number for each of {n} rows, not shape {np.shape(weights)}")
-    values = _numbers(weights, label)
-    _require(values >= 0.0, values, label, "negative values")
+    values = as_numbers(weights, label)
+    require(values >= 0.0, values, label, "negative values")
     if not np.any(values):
         raise DataError(f"{label}: every weight is 0, so no row would count")
     return values
 
 
-_MISSING = "missing values (NaN or null)"
-_LOG_DOMAIN = "values that are zero or negative, which residual='log' cannot take,"
-
-
-def _numbers(raw: Any, label: str) -> NDArray[np.float64]:
-    """One finite float64 column, or an error that says what else was found and where."""
-    values, strange = _convert(raw)
-    if strange:
-        example = strange[0][1]
-        kind = "text" if isinstance(example, (str, bytes)) else f"{type(example).__name__} values"
-        raise DataError(
-            f"{label} holds {kind} where numbers are needed: {example!r} in {_rows([r for r, _ in strange])}",
-            rows=[r for r, _ in strange[:_SHOWN]],
-        )
-    if values.ndim != 1:
-        raise DataError(f"{label} must be one-dimensional, not of shape {values.shape}")
-    if np.isfinite(values).all():
-        return values
-    _require(~np.isnan(values), values, label, _MISSING)
-    _require(~np.isinf(values), values, label, "infinite values")
-    return values
-
-
 def _shaped(raw: Any, label: str) -> NDArray[np.float64]:
     array = np.asarray(raw)
-    return _numbers(array.reshape(-1), label).reshape(array.shape)
-
-
-def _require(
-    good: NDArray[np.bool_], values: NDArray[np.float64], label: str, what: str, *, skip: bool = False
-) -> None:
-    if skip or bool(good.all()):
-        return
-    bad = [int(row) for row in np.flatnonzero(~good)]
-    example = "" if what.startswith(("missing", "infinite")) else f" ({values[bad[0]]:g})"
-    raise DataError(f"{label} has {what} in {_rows(bad)}{example}", rows=bad[:_SHOWN])
-
-
-def _convert(raw: Any) -> tuple[NDArray[np.float64], list[tuple[int, Any]]]:
-    """Float64 values with NaN for missing ones, and the entries that are not numbers."""
-    if isinstance(raw, np.ma.MaskedArray):
-        values, strange = _convert(np.asarray(raw.data))
-        return np.where(np.ma.getmaskarray(raw), np.nan, values), strange
-    if type(raw).__module__.startswith("narwhals."):
-        import narwhals as nw
-
-        if raw.dtype.is_numeric():
-            # The cast turns decimals and nullable integers into floats, and nulls into NaN.
-            return np.asarray(raw.cast(nw.Float64).to_numpy(), dtype=np.float64), []
-        raw = raw.to_list()
-    array = raw if isinstance(raw, np.ndarray) else _as_array(raw)
-    if array.dtype.kind in "buif":
-        return array.astype(np.float64, copy=False), []
-    if array.ndim != 1:
-        return np.full(array.shape, np.nan), [(0, array.flat[0])] if array.size else []
-    values = np.full(array.shape, np.nan)
-    strange = []
-    for row, item in enumerate(array.tolist() if array.dtype.kind in "OUSc" else list(array)):
-        if _is_missing(item):
-            continue
-        # Decimal counts itself among the numbers, but not among the real ones.
-        real = isinstance(item, numbers.Number) and not isinstance(item, numbers.Complex)
-        if real or isinstance(item, (numbers.Real, np.bool_)):
-            values[row] = float(item)
-        else:
-            strange.append((row, item))
-    return values, strange
-
-
-def _series(raw: Any) -> Any:
-    """Narwhals series of a column that some library made; anything else as it is."""
-    if isinstance(raw, (np.ndarray, list, tuple, range)) or not hasattr(raw, "to_numpy"):
-        return raw
-    import narwhals as nw
-
-    return nw.from_native(raw, series_only=True, pass_through=True)
-
-
-def _as_array(raw: Any) -> NDArray[Any]:
-    """Array of a sequence; a mixed list stays as objects, so that text is found where it stands."""
-    if isinstance(raw, (list, tuple)) and any(not isinstance(item, (int, float)) for item in raw):
-        array = np.empty(len(raw), dtype=object)
-        array[:] = raw
-        return array
-    return np.asarray(raw)
-
-
-def _is_missing(item: Any) -> bool:
-    # pandas.NA and NaT do not compare with themselves as true; nothing else that may stand here does that.
-    if item is None:
-        return True
-    try:
-        return not bool(item == item)
-    except (TypeError, ValueError):
-        return True
-
-
-def _labels(raw: Any, label: str) -> NDArray[Any]:
-    """One column of categories as text."""
-    items = raw.to_list() if hasattr(raw, "to_list") else np.asarray(raw).tolist()
-    missing = [row for row, item in enumerate(items) if _is_missing(item)]
-    if missing:
-        raise DataError(f"{label} has {_MISSING} in {_rows(missing)}", rows=missing[:_SHOWN])
-    return np.array([str(item) for item in items], dtype=object)
+    return as_numbers(array.reshape(-1), label).reshape(array.shape)
 
 
 def _label(name: str, names: Mapping[str, str]) -> str:
     column = names[name]
     return f"column {column!r}" if column == name else f"column {column!r} ({name})"
-
-
-def _rows(rows: Sequence[int]) -> str:
-    shown = ", ".join(str(row) for row in rows[:_SHOWN])
-    if len(rows) == 1:
-        return f"row {shown}"
-    more = f" and {len(rows) - _SHOWN} more" if len(rows) > _SHOWN else ""
-    return f"rows {shown}{more}"
 
 
 def _quoted(names: Iterable[object]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
@@ -12,8 +13,8 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import near
-from .param import Param
+from .errors import FormulaError, near
+from .param import Domain, Param
 
 __all__ = [
     "Check",
@@ -22,6 +23,9 @@ __all__ = [
     "as_check",
     "as_design",
     "as_grid",
+    "as_inputs",
+    "as_meanings",
+    "as_param",
     "as_published",
     "as_ranges",
     "fitting",
@@ -165,6 +169,81 @@ class Design:
         )
         columns = list(zip(*combined, strict=True))
         return {name: np.array(column) for name, column in zip(self.values, columns, strict=True)}
+
+
+def as_param(name: str, domain: Param | Domain) -> Param:
+    """Make the declaration of a parameter.
+
+    Parameters
+    ----------
+    name : str
+        The parameter, for messages.
+    domain : Param, str or (low, high)
+        The declaration, or only its domain.
+
+    Returns
+    -------
+    Param
+        The declaration.
+    """
+    if isinstance(domain, Param):
+        return domain
+    try:
+        return Param(domain)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"parameter {name!r}: {error}") from None
+
+
+def as_inputs(inputs: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
+    """Make the declaration of the inputs, name to meaning."""
+    return dict(inputs) if isinstance(inputs, Mapping) else {str(name): "" for name in inputs}
+
+
+def as_meanings(
+    declared: Mapping[str, str] | None, formula: str, used: Sequence[str], params: Sequence[str]
+) -> dict[str, str]:
+    """Hold the declared inputs against those that the formula uses.
+
+    Parameters
+    ----------
+    declared : mapping of str to str, or None
+        Meaning of each input; None where nothing was declared, and every name that is no parameter is one.
+    formula : str
+        The formula, for messages.
+    used : sequence of str
+        Inputs and categorical columns that it names.
+    params : sequence of str
+        The parameters.
+
+    Returns
+    -------
+    dict of str to str
+        The meanings.
+
+    Raises
+    ------
+    FormulaError
+        If the formula uses a name that is not declared; with the place.
+    ValueError
+        If a parameter is declared as an input, or an input is not used.
+    """
+    if declared is None:
+        return {}
+    for name in declared:
+        if name in params:
+            raise ValueError(f"{name!r} is declared as a parameter and as an input")
+    for name in used:
+        if name not in declared:
+            place = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", formula)
+            raise FormulaError(
+                f"{name!r} is neither a parameter nor an input of the law.{near(name, (*params, *declared))}",
+                formula,
+                place.start() if place else None,
+            )
+    for name in declared:
+        if name not in used:
+            raise ValueError(f"the input {name!r} is not used by the formula.{near(name, used)}")
+    return dict(declared)
 
 
 def as_published(entry: Published | Mapping[str, Any], names: tuple[str, ...]) -> Published:

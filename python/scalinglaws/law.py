@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -20,11 +19,14 @@ from .declared import (
     as_check,
     as_design,
     as_grid,
+    as_inputs,
+    as_meanings,
+    as_param,
     as_published,
     as_ranges,
     fitting,
 )
-from .errors import FormulaError, near
+from .errors import near
 from .losses import Loss
 from .param import Domain, Param
 from .problem import Residual
@@ -200,8 +202,8 @@ class Law:
                 "params maps each parameter's name to its domain; at least one is needed, "
                 "unless inputs= names every input of a formula that has nothing to fit"
             )
-        declared = {str(name): _as_param(name, domain) for name, domain in params.items()}
-        columns = None if inputs is None else _as_inputs(inputs)
+        declared = {str(name): as_param(name, domain) for name, domain in params.items()}
+        columns = None if inputs is None else as_inputs(inputs)
         given: dict[str, Any] = {"ranges": ranges, "grid": grid, "design": design}
         expansion = expansion_of(formula, (*declared, *(columns or ())), over)
         if expansion is None:
@@ -217,8 +219,8 @@ class Law:
         if residual not in (None, "linear", "log"):
             raise ValueError(f"residual must be 'linear' or 'log', not {residual!r}")
         groups = dict(core.groups)
-        meant = _meanings(text, meanings, core.inputs, tuple(groups.values()), tuple(domains))
         used = (*core.inputs, *dict.fromkeys(groups.values()))
+        meant = as_meanings(meanings, text, used, tuple(domains))
 
         put = object.__setattr__
         put(self, "_core", core)
@@ -462,19 +464,6 @@ def _rebuild(definition: dict[str, Any]) -> Law:
     return Law(**definition)
 
 
-def _as_param(name: str, domain: Param | Domain) -> Param:
-    if isinstance(domain, Param):
-        return domain
-    try:
-        return Param(domain)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"parameter {name!r}: {error}") from None
-
-
-def _as_inputs(inputs: Mapping[str, str] | Sequence[str]) -> dict[str, str]:
-    return dict(inputs) if isinstance(inputs, Mapping) else {str(name): "" for name in inputs}
-
-
 def _labelled_param(param: Param, at: Mapping[str, str]) -> Param:
     return replace(param, meaning=labelled(param.meaning, at)) if at else param
 
@@ -502,30 +491,3 @@ def _names(expansion: Expansion, given: Any) -> set[str]:
 
 def _bases(names: Iterable[str]) -> set[str]:
     return {name.partition("[")[0] for name in names}
-
-
-def _meanings(
-    formula: str,
-    declared: Mapping[str, str] | None,
-    used: tuple[str, ...],
-    categorical: tuple[str, ...],
-    params: tuple[str, ...],
-) -> dict[str, str]:
-    """Meaning of each declared column, after checking the declaration against the formula."""
-    if declared is None:
-        return {}
-    for name in declared:
-        if name in params:
-            raise ValueError(f"{name!r} is declared as a parameter and as an input")
-    for name in (*used, *categorical):
-        if name not in declared:
-            place = re.search(rf"(?<!\w){re.escape(name)}(?!\w)", formula)
-            raise FormulaError(
-                f"{name!r} is neither a parameter nor an input of the law.{near(name, (*params, *declared))}",
-                formula,
-                place.start() if place else None,
-            )
-    for name in declared:
-        if name not in used and name not in categorical:
-            raise ValueError(f"the input {name!r} is not used by the formula.{near(name, used)}")
-    return dict(declared)

@@ -17,10 +17,8 @@ make.
 from __future__ import annotations
 
 import math
-import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -28,6 +26,7 @@ from .declared import Check, Design, Published, as_check
 from .errors import FormulaError, near
 from .losses import Loss
 from .param import Param
+from .places import line_of, spoken_place
 
 if TYPE_CHECKING:
     from .law import Law
@@ -55,17 +54,8 @@ _PARAM_KEYS = ("domain", "start", "sampling", "value", "meaning")
 _CHECK_TOLERANCE = 1e-9
 
 
-@dataclass(frozen=True)
-class _Place:
-    """A table and perhaps a key in it, for messages: ``("params", "alpha")``, ``("check", 2, "result")``."""
-
-    path: tuple[str | int, ...]
-
-    def __str__(self) -> str:
-        out = ""
-        for part in self.path:
-            out += f"[{part}]" if isinstance(part, int) else (f".{part}" if out else part)
-        return out
+def _is_number(entry: Any) -> bool:
+    return isinstance(entry, int | float) and not isinstance(entry, bool)
 
 
 class LawFile:
@@ -84,7 +74,10 @@ class LawFile:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self.text = path.read_text(encoding="utf-8")
+        try:
+            self.text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{path}: this is not UTF-8, which TOML has to be: {error}") from None
         try:
             self.document = tomllib.loads(self.text)
         except tomllib.TOMLDecodeError as error:
@@ -153,12 +146,18 @@ class LawFile:
             if key not in document:
                 self.refuse((), f"the key {key!r} is missing")
         for key in _TEXTS:
-            if not isinstance(document.get(key, ""), str):
-                self.refuse((key,), f"must be text, not {document[key]!r}")
+            self.is_text((key,), document.get(key, ""))
+        for key in _REQUIRED[:-1]:
+            if not document[key].strip():
+                self.refuse((key,), "is empty")
+        if not isinstance(document.get("verified", False), bool):
+            self.refuse(("verified",), f"must be true or false, not {document['verified']!r}")
         for key in _LISTS:
             self.texts(key)
         declared = {name: self.param(name, entry) for name, entry in self.table("params").items()}
         inputs = self.table("inputs") if "inputs" in document else None
+        for name, meaning in (inputs or {}).items():
+            self.is_text(("inputs", name), meaning)
         if not declared and not inputs:
             self.refuse(("params",), "there is no parameter, and no declared input either")
         expansion = self.expansion()
@@ -175,7 +174,7 @@ class LawFile:
         ranges, design = self.ranges(columns, expansion), self.design(columns, expansion)
         formula = document["formula"] if expansion is None else expansion.formula
         if check:
-            self.evaluate(formula, params, columns, checks)
+            self.evaluate(formula, params, columns, published, checks)
         grid, loss = self.grid(params, expansion), self.loss()
         try:
             return Law(
@@ -197,7 +196,7 @@ class LawFile:
                 notes=document.get("notes", "").strip(),
                 residual=document.get("residual"),
                 loss=loss,
-                verified=bool(document.get("verified", False)),
+                verified=document.get("verified", False),
                 over=None if expansion is None else expansion.labels,
             )
         except FormulaError as error:
@@ -264,7 +263,8 @@ class LawFile:
         place = ("published", index)
         self.known_keys(place, entry, ("source", "values", "notes"))
         if not isinstance(entry.get("source"), str):
-            self.refuse(place, "the key 'source' is missing")
+            self.refuse(place, "the text 'source' is missing")
+        self.is_text((*place, "notes"), entry.get("notes", ""))
         values: dict[str, float] = {}
         for name, value in self.coefficients((*place, "values"), entry.get("values")).items():
             by_category = isinstance(value, dict)
@@ -289,12 +289,12 @@ class LawFile:
         numbers = self.numbers(
             (*place, "inputs"), {k: v for k, v in inputs.items() if not isinstance(v, str)}
         )
-        if not isinstance(entry.get("result"), int | float):
+        if not _is_number(entry.get("result")):
             self.refuse(place, "the number 'result' is missing")
         given: dict[str, Any]
         if "published" in entry:
             which = entry["published"]
-            if not isinstance(which, int) or not 0 <= which < len(published):
+            if not _is_number(which) or which not in range(len(published)):
                 self.refuse(
                     place, f"there is no published set {which!r}; there are {len(published)}, counted from 0"
                 )
@@ -320,9 +320,10 @@ class LawFile:
         formula: str,
         params: Mapping[str, Param],
         inputs: Mapping[str, Any] | None,
+        published: Sequence[Published],
         checks: Sequence[Check],
     ) -> None:
-        """Read the formula with the reference evaluator, and hold it against the checks."""
+        """Read the formula with the reference evaluator, and hold it against what the tables say."""
         from .reference import Reference
         from .syntax import parse
 
@@ -336,6 +337,15 @@ class LawFile:
             reference = Reference(formula, params)
         except FormulaError as error:
             raise self.located(error) from None
+        for name in inputs or ():
+            if name not in tape.names and name not in tape.groups.values():
+                self.refuse(("inputs", name), "the formula does not use it")
+        for index, entry in enumerate(published):
+            for name in entry.values:
+                base, bracket, _ = name.partition("[")
+                if bool(bracket) != (base in tape.groups):
+                    kind = "is" if base in tape.groups else "is not"
+                    self.refuse(("published", index), f"{base!r} {kind} grouped by a column: {name!r}")
         for index, check in enumerate(checks):
             held = {name: param.value for name, param in params.items() if param.value is not None}
             try:
@@ -361,8 +371,10 @@ class LawFile:
             if (logs and set(entry) != {"log"}) or not isinstance(values, list) or not values:
                 self.refuse(place, "must be a list of numbers, or { log = [...] }")
             try:
-                declared[name] = [math.exp(float(value)) if logs else float(value) for value in values]
-            except (TypeError, ValueError, OverflowError):
+                if not all(map(_is_number, values)):
+                    raise ValueError
+                declared[name] = [math.exp(value) if logs else float(value) for value in values]
+            except (ValueError, OverflowError):
                 self.refuse(place, f"cannot read the numbers {values!r}")
         out = self.expanded("grid", declared, expansion)
         for name, numbers in out.items():
@@ -385,12 +397,8 @@ class LawFile:
             return None
         table = self.table("ranges")
         for name, entry in table.items():
-            pair = (
-                isinstance(entry, list)
-                and len(entry) == 2
-                and all(isinstance(end, int | float) for end in entry)
-            )
-            if not pair or not entry[0] < entry[1]:
+            pair = isinstance(entry, list) and len(entry) == 2 and all(map(_is_number, entry))
+            if not pair or not -math.inf < entry[0] < entry[1] < math.inf:
                 self.refuse(("ranges", name), f"must be [low, high], not {entry!r}")
         for name in self.expanded("ranges", table, expansion):
             if inputs is not None and name not in inputs:
@@ -418,6 +426,11 @@ class LawFile:
         except ValueError as error:
             self.refuse(("design",), str(error))
 
+    def is_text(self, place: tuple[str | int, ...], entry: Any) -> None:
+        """Refuse what is not text."""
+        if not isinstance(entry, str):
+            self.refuse(place, f"must be text, not {entry!r}")
+
     def table(self, name: str) -> dict[str, Any]:
         """Return a table of the file."""
         table = self.document[name]
@@ -444,7 +457,7 @@ class LawFile:
         if not isinstance(entry, dict):
             self.refuse(place, "must be a table of numbers")
         for name, value in entry.items():
-            if not isinstance(value, int | float) or isinstance(value, bool):
+            if not _is_number(value):
                 self.refuse(place, f"{name} must be a number, not {value!r}")
         return {name: float(value) for name, value in entry.items()}
 
@@ -458,32 +471,10 @@ class LawFile:
 
     def located(self, error: FormulaError) -> FormulaError:
         """Add file and line to what is wrong with the formula."""
-        line = self.line(("formula",))
+        line = line_of(self.text, ("formula",))
         return FormulaError(f"{self.path}:{line}: formula: {error.message}", error.text, error.position)
 
     def refuse(self, place: tuple[str | int, ...], message: str) -> NoReturn:
         """Raise ValueError with file, line and table."""
-        where = f" {_Place(place)}:" if place else ""
-        raise ValueError(f"{self.path}:{self.line(place)}:{where} {message}")
-
-    def line(self, place: tuple[str | int, ...]) -> int:
-        """Return the line on which a table or key begins, else that of the nearest table around it."""
-        tables = [str(part) for part in place if not isinstance(part, int)]
-        index = next((part for part in place if isinstance(part, int)), 0)
-        best, depth, seen, header = 1, 0, -1, []
-        for number, line in enumerate(self.text.splitlines(), start=1):
-            if match := re.match(r"\s*(\[\[?)\s*([\w.\-\" ]+?)\s*\]\]?\s*(#.*)?$", line):
-                header = [part.strip(' "') for part in match[2].split(".")]
-                seen += match[1] == "[[" and header == tables[:1]
-                here = header
-            elif match := re.match(r"\s*([\w\-\"]+)\s*=", line):
-                here = [*header, match[1].strip('"')]
-            else:
-                continue
-            if match[0].lstrip().startswith("[[") or header == tables[:1]:
-                is_array = any(isinstance(part, int) for part in place)
-                if is_array and seen != index:
-                    continue
-            if here == tables[: len(here)] and len(here) > depth:
-                best, depth = number, len(here)
-        return best
+        where = f" {spoken_place(place)}:" if place else ""
+        raise ValueError(f"{self.path}:{line_of(self.text, place)}:{where} {message}")

@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 
 from .errors import near
 from .lawfile import LawFile
+from .procedures import Procedures
 
 if TYPE_CHECKING:
     from ._ids import Catalogue
     from .law import Law
 
-__all__ = ["FAMILIES", "Laws", "laws"]
+__all__ = ["FAMILIES", "Laws", "as_law", "laws"]
 
 FAMILIES = (
     "generic",
@@ -68,6 +69,13 @@ class Laws(Mapping[str, "Law"]):
     True
     >>> laws.search("repeated tokens epochs")[0].id
     'data_constrained'
+
+    A published method that is no formula is a function; `procedures` says where:
+
+    >>> laws["densing"]
+    Traceback (most recent call last):
+        ...
+    KeyError: "'densing' is a procedure and not a law: scalinglaws.rules.densing"
     """
 
     def __init__(self, folder: str | PathLike[str] | None = None) -> None:
@@ -75,6 +83,7 @@ class Laws(Mapping[str, "Law"]):
         self._loaded: dict[str, Law] = {}
         self._files: dict[str, tuple[tuple[int, int], LawFile]] = {}
         self._lock = threading.RLock()
+        self._procedures = Procedures() if folder is None else Procedures(())
 
     def __getitem__(self, id: str) -> Law:
         """Return the law of that id, or raise KeyError with the nearest one."""
@@ -83,10 +92,7 @@ class Laws(Mapping[str, "Law"]):
         if id not in known:
             aliases = self._index().aliases
             if id not in aliases:
-                raise KeyError(
-                    f"there is no law {id!r}.{near(str(id), [*known, *aliases])} "
-                    "laws.search(...) finds laws by topic"
-                )
+                raise KeyError(self._missing(id, [*known, *aliases]))
             id = aliases[id]
         with self._lock:
             if id not in self._loaded:
@@ -134,6 +140,14 @@ class Laws(Mapping[str, "Law"]):
         """Other ids of laws, with the id each stands for."""
         return self._index().aliases
 
+    @property
+    def procedures(self) -> Procedures:
+        """Published methods that are no formulas: where the function of each id is.
+
+        ``laws.procedures.search(...)`` finds them by topic. Empty for a folder of one's own.
+        """
+        return self._procedures
+
     def search(self, text: str) -> list[Law]:
         """Find laws by topic.
 
@@ -178,6 +192,13 @@ class Laws(Mapping[str, "Law"]):
         """
         return LawFile(Path(path)).law(check=True)
 
+    def _missing(self, id: object, known: list[str]) -> str:
+        """Say where a procedure is that was taken for a law, or which id is near."""
+        if id in self._procedures:
+            return f"{id!r} is a procedure and not a law: {self._procedures[str(id)]}"
+        hint = near(str(id), [*known, *self._procedures])
+        return f"there is no law {id!r}.{hint} laws.search(...) finds laws by topic"
+
     def _ids(self) -> list[str]:
         return sorted(path.stem for path in self._folder.glob("*.toml"))
 
@@ -212,3 +233,35 @@ class Laws(Mapping[str, "Law"]):
 
 laws: Catalogue = Laws()  # type: ignore[assignment]
 """The package's own catalogue."""
+
+
+def as_law(law: Law | str) -> Law:
+    """Return a law, or that of the package's catalogue with this id.
+
+    Parameters
+    ----------
+    law : Law or str
+        A law, or an id.
+
+    Returns
+    -------
+    Law
+        The law.
+
+    Raises
+    ------
+    TypeError
+        If it is neither.
+    ValueError
+        If there is no law of that id; with the nearest one.
+    """
+    from .law import Law
+
+    if isinstance(law, Law):
+        return law
+    if isinstance(law, str):
+        try:
+            return laws[law]
+        except KeyError as error:
+            raise ValueError(error.args[0]) from None
+    raise TypeError(f"law must be a Law or the name of one, not {type(law).__name__}")

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from .param import Param
     from .problem import Problem
 
-__all__ = ["Rng", "StartKind", "StartPoints", "StartsLike", "make_starts"]
+__all__ = ["Rng", "StartKind", "StartPoints", "StartsLike", "make_starts", "seed_of", "start_range"]
 
 StartKind: TypeAlias = Literal["sobol", "paper", "one", "array"]
 StartsLike: TypeAlias = int | str | Mapping[str, Any] | ArrayLike
@@ -89,7 +89,7 @@ def make_starts(
     elif isinstance(starts, (int, np.integer)) and not isinstance(starts, bool):
         if starts < 1:
             raise ValueError(f"starts must be at least 1, not {starts}")
-        seed = _seed(rng)
+        seed = seed_of(rng)
         theta, kind = _sobol(problem, int(starts), seed), "sobol"
     else:
         theta, kind = _array(problem, law, starts), "array"
@@ -107,7 +107,24 @@ def _screen(screen: int | bool | None, kind: StartKind, count: int) -> int | Non
     return solve if solve < count else None
 
 
-def _seed(rng: Rng) -> int:
+def seed_of(rng: Rng) -> int:
+    """Draw a seed for a Sobol sequence.
+
+    Parameters
+    ----------
+    rng : int, numpy.random.Generator, numpy.random.SeedSequence or None
+        The option of `fit`; a Generator is advanced.
+
+    Returns
+    -------
+    int
+        A number is its own seed.
+
+    Raises
+    ------
+    ValueError
+        If the option is none of these.
+    """
     if rng is None:
         return int(np.random.SeedSequence().generate_state(1, np.uint64)[0] >> 1)
     if isinstance(rng, np.random.Generator):
@@ -142,7 +159,7 @@ def _sobol(problem: Problem, count: int, seed: int) -> NDArray[np.float64]:
     theta = _blank(problem, count)
     unit = _core.sobol(count, len(free), seed)
     for column, (index, name, param) in enumerate(free):
-        low, high = _range(name, param)
+        low, high = start_range(name, param)
         u = unit[:, column]
         if param.sampling == "log":
             theta[:, index] = np.exp(math.log(low) + u * (math.log(high) - math.log(low)))
@@ -153,7 +170,26 @@ def _sobol(problem: Problem, count: int, seed: int) -> NDArray[np.float64]:
     return theta
 
 
-def _range(name: str, param: Param) -> tuple[float, float]:
+def start_range(name: str, param: Param) -> tuple[float, float]:
+    """Return where the starts of a parameter are drawn from.
+
+    Parameters
+    ----------
+    name : str
+        What messages call it.
+    param : Param
+        Its declaration.
+
+    Returns
+    -------
+    float, float
+        The range that was declared, or a finite box; twice the same number for a single start.
+
+    Raises
+    ------
+    ValueError
+        If there is neither.
+    """
     start = param.start
     if isinstance(start, tuple):
         return start
@@ -198,7 +234,7 @@ def _one(problem: Problem, law: Law, start: Mapping[str, Any]) -> NDArray[np.flo
         if name in given or problem.owners[index] in given:
             theta[0, index] = _number(name, given.get(name, given.get(problem.owners[index])))
         else:
-            low, high = _range(name, param)
+            low, high = start_range(name, param)
             theta[0, index] = math.sqrt(low * high) if param.sampling == "log" else 0.5 * (low + high)
     return theta
 

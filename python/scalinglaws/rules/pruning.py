@@ -9,11 +9,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import DataError, FitWarning
-from ..fit import fit
 from ..law import Law
 from ..laws import laws
 from ..losses import squared
 from ..param import Param
+from ..recipe import fit_quietly
 from ..result import Fit
 from ._check import Floats, columns, numbers, whole
 
@@ -187,10 +187,8 @@ def compare_decay(n: ArrayLike, err: ArrayLike, *, held_out: int = 1) -> DecayCo
         candidates["stretched"] = (_stretched(x, y), "y")
     fits, missed = {}, {}
     for name, (law, target) in candidates.items():
-        with warnings.catch_warnings():
-            # That a law does not fit is what the comparison is to find out; only the winner has to be valid.
-            warnings.simplefilter("ignore", FitWarning)
-            found = fit(law, {"x": x, target: y}, residual="log", loss=squared())
+        # That a law does not fit is what the comparison is to find out; only the winner has to be valid.
+        found = fit_quietly(law, {"x": x, target: y}, residual="log", loss=squared())
         fits[name] = found
         predicted = np.asarray(law(x=sizes[-last:], **found.values))
         with np.errstate(invalid="ignore", divide="ignore"):

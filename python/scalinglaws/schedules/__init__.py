@@ -1,8 +1,9 @@
 """Learning-rate schedules, and laws that predict a whole loss curve from one.
 
 Two laws are supported. The annealing law (``sl.laws.lr_annealing``) needs the columns S1 and S2, which
-`annealing_columns` makes; `fit_annealing` also chooses its decay factor. The multi-power law needs a column
-set of its own, from `multi_power`; `optimise` finds the schedule of lowest predicted final loss.
+`annealing_columns` makes; `fit_annealing` also chooses its decay factor. The multi-power law
+(``sl.laws.multi_power_law``) needs a column set of its own, from `multi_power`; `optimise` finds the schedule
+of lowest predicted final loss. ``schedule_features`` is another name of `annealing_features`.
 
 Examples
 --------
@@ -16,6 +17,8 @@ from .base import Concatenation, FromArray, Schedule
 from .multipower import MultiPower, loss_reduction, multi_power, multi_power_law, multi_power_loss
 from .optimisation import OptimisedSchedule, optimise
 from .shapes import WSD, Constant, Cosine, Cyclic, MultiStep, TwoStage
+
+schedule_features = annealing_features
 
 __all__ = [
     "WSD",
@@ -38,4 +41,5 @@ __all__ = [
     "multi_power_law",
     "multi_power_loss",
     "optimise",
+    "schedule_features",
 ]

@@ -249,19 +249,17 @@ def fit_annealing(
     >>> best.lam, round(best.fit.values["C"], 6)
     (0.995, 2.0)
     """
-    from ..fit import fit
-    from ..laws import laws
+    from ..laws import as_law
+    from ..recipe import fit_quietly
 
     if not len(lams):
         raise ValueError("lams is empty: name at least one decay factor")
-    law = laws[law] if isinstance(law, str) else law
+    law = as_law(law)
     fits: dict[float, Fit] = {}
-    with warnings.catch_warnings():
-        # Only the fit that is kept has to be warned of.
-        warnings.simplefilter("ignore", FitWarning)
-        for lam in lams:
-            columns = annealing_columns(schedules, curve, step, lam=lam, warmup=warmup)
-            fits[float(lam)] = fit(law, {**columns, law.target or "L": np.asarray(L)}, **options)
+    # Only the fit that is kept has to be warned of.
+    for lam in lams:
+        columns = annealing_columns(schedules, curve, step, lam=lam, warmup=warmup)
+        fits[float(lam)] = fit_quietly(law, {**columns, law.target or "L": np.asarray(L)}, **options)
     lam = min(fits, key=lambda key: fits[key].objective)
     if not fits[lam].valid:
         warnings.warn(f"the fit is not valid: {fits[lam].message}", FitWarning, stacklevel=2)

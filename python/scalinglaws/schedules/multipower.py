@@ -155,7 +155,7 @@ def multi_power_loss(
 
 
 def multi_power_law(terms: int = 32) -> Law:
-    """Return the multi-power law as a formula with a number of rate drops.
+    """Return the multi-power law of the catalogue over a number of rate drops.
 
     Parameters
     ----------
@@ -165,9 +165,10 @@ def multi_power_law(terms: int = 32) -> Law:
     Returns
     -------
     Law
-        Inputs S1 and, for k = 1 to `terms`, drop{k} (the rate before minus the rate after), rate{k} (the rate
-        after) and area{k} (rate sum from the drop on, the drop's step included). Log residuals and
-        Huber(1e-3) as in the paper; its ``published`` are the coefficients of the authors' code.
+        ``sl.laws.multi_power_law.over(k=terms)``. Inputs S1 and, for k = 1 to `terms`, drop{k} (the rate
+        before minus the rate after), rate{k} (the rate after) and area{k} (rate sum from the drop on, the
+        drop's step included). Log residuals and Huber(1e-3) as in the paper; its ``published`` are the
+        coefficients of the authors' code.
 
     Notes
     -----
@@ -180,55 +181,10 @@ def multi_power_law(terms: int = 32) -> Law:
     >>> multi_power_law(terms=1).formula
     'L ~ L0 + A * S1**(-alpha) - B * drop1 * (1 - (1 + C * rate1**(-gamma) * area1)**(-beta))'
     """
-    from ..law import Law, Published
-    from ..param import Param
+    from ..laws import laws
 
-    def positive(low: float, high: float, meaning: str, *, log: bool = False) -> Param:
-        return Param("positive", start=(low, high), sampling="log" if log else "linear", meaning=meaning)
-
-    rows = {
-        "25M": (3.04045406, 0.52468604, 0.50786857, 363.78751622, 2.06560812, 0.58279013, 0.64142257),
-        "100M": (2.6514477, 0.60115152, 0.45295811, 437.9464276, 2.13245612, 0.59785199, 0.65523644),
-        "400M": (2.37474466, 0.65421216, 0.42878731, 523.42464371, 2.02462735, 0.59350493, 0.63472457),
-    }
-    return Law(
-        "L ~ L0 + A * S1**(-alpha)"
-        " - B * sum[k](drop{k} * (1 - (1 + C * rate{k}**(-gamma) * area{k})**(-beta)))",
-        id="multi_power_law",
-        title="Multi-power law for loss curves",
-        family="learning-rate schedules",
-        describes="Loss at every step of a run from its learning-rate schedule: each drop of the rate adds a "
-        "saturating power of the rate sum that follows it.",
-        target_unit="nats per token",
-        papers=("Luo et al. 2025, arXiv:2503.12811",),
-        params={
-            "L0": positive(0.5, 5.0, "irreducible loss"),
-            "A": positive(0.05, 5.0, "amplitude of the forward term", log=True),
-            "alpha": positive(0.1, 1.5, "exponent of the forward term"),
-            "B": positive(50.0, 2000.0, "amplitude of annealing, nats per learning rate", log=True),
-            "C": positive(0.05, 20.0, "speed of annealing", log=True),
-            "beta": positive(0.1, 1.5, "exponent with which the gain of a drop saturates"),
-            "gamma": positive(0.1, 1.2, "dependence of that speed on the rate"),
-        },
-        inputs={
-            "S1": "sum of the learning rates up to this step",
-            "drop{k}": "rate before drop {k} minus rate after it",
-            "rate{k}": "rate after drop {k}",
-            "area{k}": "sum of the rates from drop {k} to this step",
-        },
-        residual="log",
-        loss="huber(1e-3)",
-        published=[
-            Published(
-                f"released code, {size}: cosine and constant over 24,000 steps, two stages to 9e-5",
-                dict(zip(PARAMS, row, strict=True)),
-                "peak rate 3e-4, warm-up of 2160 steps counted as negative drops (warmup='drops')",
-            )
-            for size, row in rows.items()
-        ],
-        verified=True,
-        over={"k": terms},
-    )
+    law: Law = laws["multi_power_law"].over(k=whole("terms", terms))
+    return law
 
 
 @dataclass(frozen=True, eq=False)

@@ -55,7 +55,7 @@ def theory_solvable_model(
     M: ArrayLike = math.inf,
     ridge: ArrayLike | Literal["optimal"] = 0.0,
 ) -> SolvableModel:
-    r"""Test loss of random-feature regression on data with a power-law spectrum.
+    r"""Return the expected test error of a random-feature student whose inputs have power-law variances.
 
     Inputs have the covariance eigenvalues :math:`i^{-(1+\alpha)}` in M latent directions. The teacher is a
     random linear function of unit variance per direction, without noise. The student is ridge regression on N

@@ -328,3 +328,19 @@ fn solved(mut m: [[f64; 4]; 3]) -> [f64; 3] {
     }
     std::array::from_fn(|k| m[k][3] / m[k][k])
 }
+
+#[test]
+fn an_input_of_zero_under_a_negative_power_is_no_start() {
+    let params = ["A", "alpha"].map(|name| Param::new(name, ParamKind::Positive)).to_vec();
+    let law = Arc::new(Law::new("y ~ A / x**alpha", params).unwrap());
+    let x: Vec<f64> = (0..11).map(|i| if i == 0 { 0.0 } else { 10f64.powi(i) }).collect();
+    let target = x.iter().map(|x| if *x == 0.0 { 3.0 } else { 5.0 * x.powf(-0.3) }).collect();
+    let data = Data { target, inputs: vec![x], ..Data::default() };
+    for residual in [Residual::Linear, Residual::Log] {
+        for loss in [Loss::Squared, Loss::Huber(1e-3), Loss::Absolute] {
+            let options = Options { residual, loss, ..Options::default() };
+            let report = fit(&Problem::new(law.clone(), &data, options).unwrap(), &[1.0, 0.3]);
+            assert_eq!(report.status[0], Status::NonFiniteStart, "{residual:?} {loss:?}");
+        }
+    }
+}

@@ -195,7 +195,7 @@ impl Run<'_> {
     /// Least absolute deviations and quantiles: a sequence of Huber fits, each started from the one before.
     fn follow_kink(&mut self, warm: bool, s: &mut Scratch) -> Status {
         self.evaluate_here(Mode::Value, s);
-        if !s.current.objective.is_finite() {
+        if !(s.current.objective.abs() < UNBOUNDED) {
             return Status::NonFiniteStart;
         }
         let mut status = Status::Stalled;
@@ -509,6 +509,11 @@ impl Run<'_> {
     }
 }
 
+/// Size from which a number stands for infinity: in the logarithmic form of a law the logarithm of zero is the finite
+/// number `LOG_ZERO`, and a negative power of an input that is zero becomes as large.
+const UNBOUNDED: f64 = 1e130;
+
 fn usable(e: &Evaluation) -> bool {
-    e.objective.is_finite() && e.gradient.iter().all(|g| g.is_finite()) && e.matrix.iter().all(|m| m.is_finite())
+    let bounded = |x: &f64| x.abs() < UNBOUNDED;
+    bounded(&e.objective) && e.gradient.iter().all(bounded) && e.matrix.iter().all(|m| m.is_finite())
 }

@@ -11,19 +11,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, near
-from .grouping import Key, group_rows, open_table, spoken, take, with_columns
-from .inference import CovKind
-from .law import Law
-from .records import Prediction
-from .result import Fit
+from ..errors import DataError, near
+from ..inference import CovKind
+from ..law import Law
+from ..records import Prediction
+from ..result import Fit
+from ..tables import open_table, take
+from .grouping import Groups, Key, group_rows, spoken, with_columns
 
 __all__ = ["FACTS", "Fits"]
 
 FACTS = ("nobs", "objective", "rmse", "success", "valid", "status", "message")
 """What the table of results says of each group besides its key and its parameters."""
 
-_SHORT = 120
+_SHORT = 240
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -155,6 +156,32 @@ class Fits(Mapping[Key, Fit]):
         mean, stderr, lower, upper = (gathered(name) for name in ("mean", "stderr", "lower", "upper"))
         return Prediction(mean, stderr, lower, upper, level, parts[0].kind, new_run)
 
+    def complaint(self, limit: int = 5) -> str:
+        """Say which groups have no valid fit, and why.
+
+        Parameters
+        ----------
+        limit : int, default 5
+            How many of them are named.
+
+        Returns
+        -------
+        str
+            The text of the warning of `fit_each`; empty if all are valid.
+        """
+        bad = [key for key in self.groups if key not in self._fits or not self._valid(key)]
+        if not bad:
+            return ""
+        said = [
+            f"{spoken(self.by, key, self._single)}: {_short(self.failures.get(key) or self._message(key))}"
+            for key in bad[:limit]
+        ]
+        more = f"; and {len(bad) - limit} more" if len(bad) > limit else ""
+        what = f"{len(bad)} of {len(self.groups)} groups have no valid fit"
+        if self.failures:
+            what += f" ({len(self.failures)} could not be fitted at all)"
+        return f"{what}: {'; '.join(said)}{more}. The table lists them all."
+
     # ---------------------------------------------------------------- inside
 
     def _rows(self, data: Any) -> tuple[dict[str, Any], int | None]:
@@ -227,23 +254,8 @@ class Fits(Mapping[Key, Fit]):
         hint = near(str(key), known)
         return f"no group {key!r} was fitted; groups are told apart by {', '.join(self.by)}.{hint}"
 
-    def _complaint(self, limit: int) -> str:
-        """Say which groups are not valid, in one sentence; empty if all are."""
-        bad = [key for key in self.groups if key not in self._fits or not self._valid(key)]
-        if not bad:
-            return ""
-        said = [
-            f"{spoken(self.by, key, self._single)}: {_short(self.failures.get(key) or self._message(key))}"
-            for key in bad[:limit]
-        ]
-        more = f"; and {len(bad) - limit} more" if len(bad) > limit else ""
-        what = f"{len(bad)} of {len(self.groups)} groups have no valid fit"
-        if self.failures:
-            what += f" ({len(self.failures)} could not be fitted at all)"
-        return f"{what}: {'; '.join(said)}{more}. The table lists them all."
 
-
-def _each(groups: Any) -> Iterator[tuple[Key, NDArray[np.intp]]]:
+def _each(groups: Groups) -> Iterator[tuple[Key, NDArray[np.intp]]]:
     return zip(groups.keys, groups.rows, strict=True)
 
 
@@ -255,5 +267,5 @@ def _length(column: Any) -> int | None:
 
 
 def _short(message: str) -> str:
-    """Return the first reason of a message; the table has the others."""
-    return shorten(message.partition(";")[0], _SHORT, placeholder=" ...")
+    """Return the start of a message; the table has all of it."""
+    return shorten(message, _SHORT, placeholder=" ...")

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .data import _is_missing, _open, _rows, _Source
-from .errors import DataError, near
+from ..errors import DataError, near
+from ..tables import MISSING, Source, is_missing, open_table, spoken_rows, take
 
 __all__ = [
     "Groups",
@@ -18,9 +18,7 @@ __all__ = [
     "as_by",
     "group_rows",
     "key_table",
-    "open_table",
     "spoken",
-    "take",
     "with_columns",
 ]
 
@@ -84,29 +82,13 @@ def as_by(by: str | Sequence[str]) -> tuple[tuple[str, ...], bool]:
     return tuple(by), False
 
 
-def open_table(table: Any) -> _Source:
-    """Open a table of runs.
-
-    Parameters
-    ----------
-    table : DataFrame, mapping or structured array
-        The table.
-
-    Returns
-    -------
-    object
-        With the columns' ``names`` and ``get(name)``.
-    """
-    return _open(table)
-
-
-def group_rows(source: _Source, by: tuple[str, ...], single: bool) -> Groups:
+def group_rows(source: Source, by: tuple[str, ...], single: bool) -> Groups:
     """Find the groups of a table.
 
     Parameters
     ----------
-    source : object
-        The table, opened.
+    source : Source
+        The opened table.
     by : tuple of str
         Columns to group by.
     single : bool
@@ -146,26 +128,6 @@ def group_rows(source: _Source, by: tuple[str, ...], single: bool) -> Groups:
         except TypeError:
             raise DataError(f"row {row} has {key!r}, which cannot name a group", by[0], [row]) from None
     return Groups(by, tuple(found), tuple(np.array(rows, dtype=np.intp) for rows in found.values()), n)
-
-
-def take(column: Any, rows: NDArray[np.intp]) -> Any:
-    """Return some rows of a column, as what it was.
-
-    Parameters
-    ----------
-    column : sequence, ndarray or narwhals Series
-        The column.
-    rows : ndarray of int
-        Which rows.
-
-    Returns
-    -------
-    object
-        A list for a list, an array for an array, a series for a series.
-    """
-    if isinstance(column, np.ndarray) or type(column).__module__.startswith("narwhals."):
-        return column[rows]
-    return [column[row] for row in rows.tolist()]
 
 
 def key_table(table: Any, groups: Groups) -> Any:
@@ -239,10 +201,10 @@ def _values(name: str, raw: Any) -> list[Any]:
         items = raw.tolist()
     else:
         items = [item.item() if isinstance(item, np.generic) else item for item in raw]
-    missing = [row for row, item in enumerate(items) if _is_missing(item)]
+    missing = [row for row, item in enumerate(items) if is_missing(item)]
     if missing:
         raise DataError(
-            f"column {name!r}, which is grouped by, has missing values (NaN or null) in {_rows(missing)}",
+            f"column {name!r}, which is grouped by, has {MISSING} in {spoken_rows(missing)}",
             name,
             missing[:5],
         )

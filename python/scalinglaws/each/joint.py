@@ -8,13 +8,14 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, near
-from .law import Law
-from .param import Param
-from .result import Fit
-from .rounds import GroupedRows, Plan, Watch, run_groups
-from .starts import _range
-from .ties import bind
+from ..errors import DataError, near
+from ..law import Law
+from ..param import Param
+from ..recipe import Recipe
+from ..result import Fit
+from ..starts import start_range
+from ..ties import bind
+from .rounds import GroupedRows, Watch, run_groups
 
 __all__ = ["ROUNDS", "fit_jointly", "shared_params"]
 
@@ -24,12 +25,12 @@ ROUNDS = len(_QUANTILES) + 2
 """Fits of every group in a call with shared parameters: alone, at each quantile, and at the joint values."""
 
 
-def shared_params(plan: Plan, shared: str | Sequence[str] | None) -> tuple[str, ...]:
+def shared_params(recipe: Recipe, shared: str | Sequence[str] | None) -> tuple[str, ...]:
     """Check the names of the shared parameters.
 
     Parameters
     ----------
-    plan : Plan
+    recipe : Recipe
         The law and what is fixed.
     shared : str, sequence of str or None
         The option.
@@ -47,12 +48,12 @@ def shared_params(plan: Plan, shared: str | Sequence[str] | None) -> tuple[str, 
     if shared is None:
         return ()
     names = (shared,) if isinstance(shared, str) else tuple(shared)
-    law = plan.law
+    law = recipe.law
     if law.groups:
         raise ValueError(
             "shared= needs a law without grouped parameters: write what is shared into the formula"
         )
-    free = _free(plan)
+    free = recipe.free
     for name in names:
         if name not in law.params:
             raise ValueError(f"shared names {name!r}, which is not a parameter.{near(str(name), law.params)}")
@@ -63,13 +64,13 @@ def shared_params(plan: Plan, shared: str | Sequence[str] | None) -> tuple[str, 
             "every free parameter is shared, so groups do not differ: fit the whole table with fit"
         )
     # A relation between parameters that the joint law cannot keep is refused here, before anything is fitted.
-    bind(_grouped(law, [name for name in free if name not in names])[0], plan.fixed)
+    bind(_grouped(law, [name for name in free if name not in names])[0], recipe.fixed)
     return tuple(name for name in law.params if name in names)
 
 
 def fit_jointly(
     table: GroupedRows,
-    jobs: Sequence[Plan],
+    jobs: Sequence[Recipe],
     shared: tuple[str, ...],
     alone: Sequence[Fit | DataError],
     watch: Watch,
@@ -80,7 +81,7 @@ def fit_jointly(
     ----------
     table : GroupedRows
         The rows.
-    jobs : sequence of Plan
+    jobs : sequence of Recipe
         How to fit each group.
     shared : tuple of str
         The parameters; none of them is fixed.
@@ -108,25 +109,25 @@ def fit_jointly(
     values = {name: joint.values[name] for name in shared}
     last = []
     for group, job in enumerate(jobs):
-        plan = _at(job, values)
+        recipe = _at(job, values)
         if group in inside:
-            own = {name: joint.values[f"{name}[{group}]"] for name in _free(plan)}
-            own = {name: _inside(plan.law.params[name], value) for name, value in own.items()}
-            plan = replace(plan, starts=own, screen=None)
-        last.append(plan)
+            own = {name: joint.values[f"{name}[{group}]"] for name in recipe.free}
+            own = {name: _inside(recipe.law.params[name], value) for name, value in own.items()}
+            recipe = replace(recipe, starts=own, screen=None)
+        last.append(recipe)
     return joint, run_groups(table, last, watch)
 
 
 def _joint(
     table: GroupedRows,
-    plan: Plan,
+    recipe: Recipe,
     shared: tuple[str, ...],
     inside: Sequence[int],
     rounds: Sequence[Sequence[Fit | DataError]],
 ) -> Fit:
     """Fit the rows of all groups at once, from what every round found."""
-    own = [name for name in _free(plan) if name not in shared]
-    law, column = _grouped(plan.law, own)
+    own = [name for name in recipe.free if name not in shared]
+    law, column = _grouped(recipe.law, own)
     rows = np.sort(np.concatenate([table.groups.rows[group] for group in inside]))
     labels = np.empty(table.groups.n, dtype=object)
     for group in inside:
@@ -146,20 +147,14 @@ def _joint(
             labelled = categories if name in own else categories[:1]
             row += [_inside(param, fits[label].values[name]) for label in labelled]
         starts.append(row)
-    joint = replace(plan, law=law, starts=np.array(starts), screen=None)
-    return joint.fit(columns, {**table.names, column: taken}, weights, lambda done, total: None)
+    joint = replace(recipe, law=law, starts=np.array(starts), screen=None)
+    return joint.fit(columns, columns={**table.raw.names, column: taken}, weights=weights)
 
 
-def _free(plan: Plan) -> list[str]:
-    """Parameters that are neither fixed nor tied."""
-    binding, numbers = bind(plan.law, plan.fixed)
-    return [name for name in binding.fitted.params if numbers.get(name) is None]
-
-
-def _at(plan: Plan, values: Mapping[str, float]) -> Plan:
+def _at(recipe: Recipe, values: Mapping[str, float]) -> Recipe:
     """Hold some parameters, whose priors then say nothing."""
-    priors = {name: prior for name, prior in (plan.priors or {}).items() if name not in values}
-    return replace(plan, fixed={**plan.fixed, **values}, priors=priors)
+    priors = {name: prior for name, prior in (recipe.priors or {}).items() if name not in values}
+    return replace(recipe, fixed={**recipe.fixed, **values}, priors=priors)
 
 
 def _grouped(law: Law, own: Sequence[str]) -> tuple[Law, str]:
@@ -193,7 +188,7 @@ def _candidates(
 
 def _spread(name: str, param: Param) -> NDArray[np.float64]:
     """Points of the start range, for groups of which none says anything on its own."""
-    low, high = _range(name, param)
+    low, high = start_range(name, param)
     if param.sampling == "log":
         return low * (high / low) ** np.array(_QUANTILES)
     return low + (high - low) * np.array(_QUANTILES)

@@ -1,32 +1,28 @@
-"""One fit for each group of rows, in parallel."""
+"""The call: options, one fit for each group of rows, and one warning about all that are not valid."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal, TypeAlias
 
 from numpy.typing import ArrayLike
 
-from .backends import Progress
-from .errors import DataError, FitWarning
-from .fit import _law
+from ..backends import Progress
+from ..errors import DataError, FitWarning
+from ..law import Law
+from ..losses import Loss
+from ..priors import Prior
+from ..problem import Residual
+from ..recipe import Recipe, check_progress
+from ..result import Fit
+from ..starts import Rng, StartsLike
 from .fits import FACTS, Fits
 from .grouping import as_by, key_table, spoken
-from .law import Law
-from .losses import Loss
-from .priors import Prior
-from .problem import Residual
-from .result import Fit
-from .starts import Rng, StartsLike
 
-__all__ = ["Fits", "fit_each"]
+__all__ = ["fit_each"]
 
 OnError: TypeAlias = Literal["keep", "raise"]
-
-# Groups named in the one warning about all that are not valid.
-_NAMED = 5
 
 
 def fit_each(
@@ -102,10 +98,12 @@ def fit_each(
     FitWarning
         Once, if groups failed or their fits are not valid; it says how many, and why.
 
-    Notes ----- With `shared`, each group is fitted alone first; at five quantiles of what the groups found
-    for the shared parameters their own parameters are fitted again, and the joint fit starts from those five
-    points. It is the same as ``B[group]`` in the formula, with better starts. Groups with fewer rows than
-    parameters can take part.
+    Notes
+    -----
+    With `shared`, each group is fitted alone first; at five quantiles of what the groups found for the shared
+    parameters their own parameters are fitted again, and the joint fit starts from those five points. It is
+    the same as ``B[group]`` in the formula, with better starts. Groups with fewer rows than parameters can
+    take part.
 
     Examples
     --------
@@ -129,20 +127,31 @@ def fit_each(
     """
     # Thread pools load more than the import of the package should wait for.
     from .joint import ROUNDS, fit_jointly, shared_params
-    from .rounds import GroupedRows, Plan, Watch, run_groups
+    from .rounds import GroupedRows, Watch, run_groups, seeded
 
-    law = _law(law)
-    plan = Plan.make(
-        law, residual, loss, fixed, priors, starts, rng, threads, backend, progress, max_iter, screen
+    recipe = Recipe.make(
+        law,
+        residual=residual,
+        loss=loss,
+        fixed=fixed,
+        priors=priors,
+        starts=starts,
+        rng=rng,
+        threads=threads,
+        backend=backend,
+        max_iter=max_iter,
+        screen=screen,
     )
+    law = recipe.law
+    check_progress(progress)
     if on_error not in ("keep", "raise"):
         raise ValueError(f"on_error must be 'keep' or 'raise', not {on_error!r}")
     names, single = as_by(by)
-    common = shared_params(plan, shared)
+    common = shared_params(recipe, shared)
     _check_names(law, names)
     table = GroupedRows.read(law, runs, names, single, columns, weights)
 
-    jobs = [replace(plan, rng=seed) for seed in plan.seeds(len(table.groups.keys))]
+    jobs = seeded(recipe, len(table.groups.keys))
     watch = Watch(progress, len(jobs) * (ROUNDS if common else 1))
     found = run_groups(table, jobs, watch)
     joint = None
@@ -171,7 +180,7 @@ def fit_each(
         _nobs=table.counted(),
         _columns=dict(columns or {}),
     )
-    if text := result._complaint(_NAMED):
+    if text := result.complaint():
         warnings.warn(text, FitWarning, stacklevel=2)
     return result
 
