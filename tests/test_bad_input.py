@@ -312,3 +312,14 @@ def test_extreme_but_finite_numbers_are_an_answer_or_an_error_but_never_a_panic(
                     continue
                 assert isinstance(fit.message, str)
                 fit.summary()
+
+
+@pytest.mark.parametrize(("id", "input"), [("power_law", "x"), ("chinchilla", "D"), ("coverage", "k")])
+def test_an_input_of_zero_where_the_law_has_no_value_is_named(id, input):
+    law = sl.laws[id]
+    runs = {name: np.geomspace(1.0, 100.0, 9) for name in law.inputs}
+    runs[law.target] = np.linspace(0.9, 0.2, 9)
+    runs[input][4] = 0.0
+    with pytest.raises(sl.DataError, match=rf"row 4 .*{input} = 0") as caught:
+        sl.fit(law, runs)
+    assert caught.value.rows == [4] or caught.value.rows == (4,)

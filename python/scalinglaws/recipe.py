@@ -393,6 +393,17 @@ def _explain_nothing(problem: Problem, points: StartPoints, status: Sequence[str
             "the formula cannot take these inputs, or the start ranges are far off",
             rows=[int(row) for row in blamed[:5]],
         )
+    zeros = np.zeros(problem.n, dtype=bool)
+    for column in problem.inputs.values():
+        zeros |= column == 0.0
+    if zeros.any():
+        row = int(np.flatnonzero(zeros)[0])
+        inputs = ", ".join(f"{name} = {column[row]:g}" for name, column in problem.inputs.items())
+        raise DataError(
+            f"the law has no finite derivatives in row {row} ({inputs}) at any start: leave out the rows in which an "
+            "input is zero, or use a law that has a limit there",
+            rows=[int(row) for row in np.flatnonzero(zeros)[:5]],
+        )
     raise BackendError(
         "no start has a finite objective, though the law is finite on every row; please report this"
     )
