@@ -400,8 +400,8 @@ def _explain_nothing(problem: Problem, points: StartPoints, status: Sequence[str
         row = int(np.flatnonzero(zeros)[0])
         inputs = ", ".join(f"{name} = {column[row]:g}" for name, column in problem.inputs.items())
         raise DataError(
-            f"the law has no finite derivatives in row {row} ({inputs}) at any start: leave out the rows in which an "
-            "input is zero, or use a law that has a limit there",
+            f"the law has no finite derivatives in row {row} ({inputs}) at any start: leave out the rows in "
+            "which an input is zero, or use a law that has a limit there",
             rows=[int(row) for row in np.flatnonzero(zeros)[:5]],
         )
     raise BackendError(
