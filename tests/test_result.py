@@ -406,3 +406,32 @@ def test_plots_colour_a_second_input():
     fit.plot.residuals(ax=canvas.subplots())
     with pytest.raises(ValueError, match="no input 'M'"):
         fit.plot.loss("M", ax=ax)
+
+
+def test_a_group_that_determines_nothing_of_its_own_leaves_the_errors_of_shared_parameters_alone():
+    rng = np.random.default_rng(5)
+    x = np.geomspace(1e2, 1e6, 12)
+    rows = {"x": np.tile(x, 2), "g": np.repeat(["a", "b"], 12)}
+    y = (1.5 + 20.0 * rows["x"] ** -0.4) * np.exp(0.01 * rng.normal(size=24))
+    law = sl.Law(
+        "y ~ E[g] + A[g] * x**(-alpha)",
+        params={
+            "E": sl.Param("positive", start=(0.1, 5.0)),
+            "A": sl.Param("positive", start=(1.0, 100.0), sampling="log"),
+            "alpha": sl.Param("positive", start=(0.1, 1.0)),
+        },
+    )
+    full = sl.fit(law, {**rows, "y": y}, residual="log", loss=sl.huber(0.01), starts=64)
+    # A third group of one row: its floor and its coefficient cannot be told apart.
+    more = {
+        "x": np.append(rows["x"], 1e4),
+        "g": np.append(rows["g"], "c"),
+        "y": np.append(y, 2.0),
+    }
+    with pytest.warns(sl.FitWarning):
+        joint = sl.fit(law, more, residual="log", loss=sl.huber(0.01), starts=64)
+    assert joint.values["alpha"] == pytest.approx(full.values["alpha"], rel=1e-6)
+    for kind in ("sandwich", "hessian"):
+        ratio = joint.stderr(kind)["alpha"] / full.stderr(kind)["alpha"]
+        assert 0.9 < ratio < 1.1, (kind, ratio)
+        assert np.isnan(joint.stderr(kind)["E[c]"])

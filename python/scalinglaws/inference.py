@@ -287,7 +287,7 @@ def covariance(
         cov = (rss / dof if dof > 0 else math.nan) * (half.T @ half)
         form = "exact"
     else:
-        cov, form = _robust(problem, theta, chosen, dof, kind, scale, lost)
+        cov, form = _robust(problem, theta, chosen, dof, kind, scale, directions[~null].T)
     cov[lost, :] = np.nan
     cov[:, lost] = np.nan
     return cov, form
@@ -300,7 +300,7 @@ def _robust(
     dof: int,
     kind: CovKind,
     scale: NDArray[np.float64],
-    lost: NDArray[np.bool_],
+    basis: NDArray[np.float64],
 ) -> tuple[NDArray[np.float64], str]:
     p, smooth = int(chosen.sum()), problem.loss.smooth
     full, gauss, meat = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
@@ -327,12 +327,11 @@ def _robust(
         total += float(block.weight.sum())
     prior = _prior_curvature(problem, theta)[chosen] * scale**2
     gauss[np.diag_indices(p)] += prior
-    keep = ~lost
     form = "exact" if smooth else "kernel"
     hessian = gauss + full
-    inverse = _inverse(hessian, keep)
+    inverse = _inverse(hessian, basis)
     if inverse is None and smooth:
-        form, inverse = "gauss-newton", _inverse(gauss, keep)
+        form, inverse = "gauss-newton", _inverse(gauss, basis)
     if inverse is None:
         return np.full((p, p), np.nan), form
     if kind == "sandwich":
@@ -360,18 +359,21 @@ def _scatter(
     return out.reshape(p, p)
 
 
-def _inverse(matrix: NDArray[np.float64], keep: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    """Inverse on the kept rows and columns, zero elsewhere; None unless positive definite there."""
-    out = np.zeros_like(matrix)
-    part = matrix[np.ix_(keep, keep)]
+def _inverse(matrix: NDArray[np.float64], basis: NDArray[np.float64]) -> NDArray[np.float64] | None:
+    """Inverse on the span of the columns of a basis, zero elsewhere; None unless positive definite there.
+
+    The basis leaves out the directions that the data do not determine. To leave out the parameters in them would
+    treat these as known, and make the others' errors too small.
+    """
+    part = basis.T @ matrix @ basis
     if not np.isfinite(part).all():
         return None
     values, vectors = np.linalg.eigh(0.5 * (part + part.T))
     # The Hessian carries the scale of the loss (1e-3 and less), so only the relative size says anything.
     if values.size and values[0] <= 1e-15 * values[-1]:
         return None
-    out[np.ix_(keep, keep)] = (vectors / values) @ vectors.T
-    return out
+    spread: NDArray[np.float64] = basis @ ((vectors / values) @ vectors.T) @ basis.T
+    return spread
 
 
 def _effective(loss: Loss, block: Rows) -> NDArray[np.float64]:
