@@ -174,3 +174,12 @@ def test_short_runs_can_be_optimised_too(steps):
     best = optimise(RELEASED["400M"], Constant(steps, peak=3e-4))
     assert best.loss <= best.before
     assert best.schedule.steps == steps
+
+
+def test_a_given_schedule_that_beats_the_smooth_ones_is_named():
+    """One sudden drop near the end of a run gains more by the law's formula than any smooth decay."""
+    released = multi_power_law(terms=1).published[2].values
+    step = TwoStage(24000, peak=3e-4, second=7.72e-6, switch=22390, warmup=2160)
+    best = optimise(released, step)
+    assert best.before < best.loss
+    assert "lower loss for the given schedule" in best.message

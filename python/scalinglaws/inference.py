@@ -362,8 +362,8 @@ def _scatter(
 def _inverse(matrix: NDArray[np.float64], basis: NDArray[np.float64]) -> NDArray[np.float64] | None:
     """Inverse on the span of the columns of a basis, zero elsewhere; None unless positive definite there.
 
-    The basis leaves out the directions that the data do not determine. To leave out the parameters in them would
-    treat these as known, and make the others' errors too small.
+    The basis leaves out the directions that the data do not determine. To leave out the parameters in them
+    would treat these as known, and make the others' errors too small.
     """
     part = basis.T @ matrix @ basis
     if not np.isfinite(part).all():

@@ -34,7 +34,8 @@ class OptimisedSchedule:
     converged : bool
         Whether the solver met its tolerance.
     message : str
-        How the solver ended.
+        How the solver ended, and whether the given schedule is predicted to be better still, as one with a
+        sudden drop can be.
     iterations : int
         Steps of the solver.
     """
@@ -56,10 +57,10 @@ def optimise(
     knots: int = 32,
     max_iter: int = 3000,
 ) -> OptimisedSchedule:
-    """Find the schedule of lowest final loss that the multi-power law predicts.
+    """Find the smooth schedule of lowest final loss that the multi-power law predicts.
 
-    The result has the length, the warm-up and the peak rate of a given schedule, and never rises after the
-    warm-up.
+    The search is among schedules whose logarithm is a line between few knots; see the notes. The result has
+    the length, the warm-up and the peak rate of a given schedule, and never rises after the warm-up.
 
     Parameters
     ----------
@@ -161,7 +162,12 @@ def optimise(
     loss, before = (
         float(multi_power_loss(one, one.steps - 1, known, warmup=warmup)[0]) for one in (best, schedule)
     )
-    return OptimisedSchedule(best, loss, before, bool(found.success), str(found.message), int(found.nit))
+    message = str(found.message)
+    if before < loss:
+        message += (
+            "; the law predicts a lower loss for the given schedule, which is not among the smooth ones"
+        )
+    return OptimisedSchedule(best, loss, before, bool(found.success), message, int(found.nit))
 
 
 def final_loss(rates: Rates, first: int, values: Mapping[str, float]) -> tuple[float, Rates]:
