@@ -195,7 +195,7 @@ impl Run<'_> {
     /// Least absolute deviations and quantiles: a sequence of Huber fits, each started from the one before.
     fn follow_kink(&mut self, warm: bool, s: &mut Scratch) -> Status {
         self.evaluate_here(Mode::Value, s);
-        if !bounded(&s.current.objective) {
+        if !bounded(s.current.objective) {
             return Status::NonFiniteStart;
         }
         let mut status = Status::Stalled;
@@ -513,10 +513,10 @@ impl Run<'_> {
 /// number `LOG_ZERO`, and a negative power of an input that is zero becomes as large.
 const UNBOUNDED: f64 = 1e130;
 
-fn bounded(x: &f64) -> bool {
+fn bounded(x: f64) -> bool {
     x.abs() < UNBOUNDED
 }
 
 fn usable(e: &Evaluation) -> bool {
-    bounded(&e.objective) && e.gradient.iter().all(bounded) && e.matrix.iter().all(|m| m.is_finite())
+    bounded(e.objective) && e.gradient.iter().all(|g| bounded(*g)) && e.matrix.iter().all(|m| m.is_finite())
 }
