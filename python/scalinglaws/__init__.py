@@ -8,16 +8,20 @@
 from typing import Any
 
 from .declared import Design
+from .diagnostics import Diagnostics
 from .each import fit_each
 from .errors import BackendError, DataError, FitWarning, FormulaError
 from .fit import fit
 from .fits import Fits
+from .jackknife import Jackknife
 from .law import Check, Law, Published
 from .laws import laws
 from .losses import Loss, absolute, cauchy, huber, quantile, soft_l1, squared
 from .param import Param
 from .priors import Prior, lognormal, normal
+from .profile import Profile
 from .records import Basin, FittedParam, Prediction, Refits
+from .region import ProfileRegion
 from .result import Fit
 from .serialize import load
 
@@ -27,16 +31,20 @@ __all__ = [
     "Check",
     "DataError",
     "Design",
+    "Diagnostics",
     "Fit",
     "FitWarning",
     "Fits",
     "FittedParam",
     "FormulaError",
+    "Jackknife",
     "Law",
     "Loss",
     "Param",
     "Prediction",
     "Prior",
+    "Profile",
+    "ProfileRegion",
     "Published",
     "Refits",
     "__version__",

@@ -74,7 +74,9 @@ def read_clusters(fit: Fit, by: Any, *, least: int = 2) -> Clusters:
     count = len(np.unique(codes[problem.weights > 0.0]))
     if count < least:
         found = "1 cluster" if count == 1 else f"{count} clusters"
-        raise DataError(f"{name!r} has {found} of rows with positive weight; at least {least} are needed", name)
+        raise DataError(
+            f"{name!r} has {found} of rows with positive weight; at least {least} are needed", name
+        )
     return Clusters(name, groups.keys, codes, count)
 
 

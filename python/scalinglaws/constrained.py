@@ -17,6 +17,7 @@ from .inference import CovKind, bread, covariance, residuals, triangle
 from .verdict import at_bounds
 
 if TYPE_CHECKING:
+    from .priors import Prior
     from .problem import Problem
     from .result import Fit
 
@@ -149,7 +150,9 @@ def measure_noise(fit: Fit, held: Sequence[int], kind: CovKind | None, by: Any) 
             inverse = bread(problem, theta, chosen)[0][part]
             ratio = float(cov[0, 0] / inverse[0, 0])
             noise = Noise(kind, dof, ratio if len(within) == 1 or kind == "hessian" else None, cov, inverse)
-    usable = np.isfinite(cov).all() if noise.scale is None else math.isfinite(noise.scale) and noise.scale > 0.0
+    usable = (
+        np.isfinite(cov).all() if noise.scale is None else math.isfinite(noise.scale) and noise.scale > 0.0
+    )
     if not usable or not _above_rounding(problem, theta):
         raise ValueError(
             "the noise cannot be measured: the fit passes through every row or its curvature is not finite"
@@ -208,7 +211,9 @@ class Constrained:
         )
         # Distances between points are taken in standard errors.
         with np.errstate(all="ignore"):
-            width = np.sqrt(np.diagonal(self.noise.cov)) / np.where(self.logs, self.best[list(self.held)], 1.0)
+            width = np.sqrt(np.diagonal(self.noise.cov)) / np.where(
+                self.logs, self.best[list(self.held)], 1.0
+            )
         self.width = np.where(np.isfinite(width) & (width > 0.0), width, 1.0)
         self.points: list[Point] = [Point(self.origin, self.minimum, self.best, True)]
         self.unconverged = 0
@@ -270,22 +275,29 @@ class Constrained:
         out = []
         if self.lower is not None:
             values = ", ".join(
-                f"{name} = {value:.6g}" for name, value in zip(self.names, self.natural(self.lower.at), strict=True)
+                f"{name} = {value:.6g}"
+                for name, value in zip(self.names, self.natural(self.lower.at), strict=True)
             )
             out.append(
                 f"a refit with {values} found the objective {self.lower.objective:.10g}, below the fit's "
                 f"{self.minimum:.10g}: the fit is not at the lowest minimum, fit again with more starts"
             )
         if self.unconverged:
-            out.append(f"{self.unconverged} refits did not converge; where they count, the interval is too short")
+            out.append(
+                f"{self.unconverged} refits did not converge; where they count, the interval is too short"
+            )
         return out
 
-    def _solve(self, at: tuple[float, ...], values: Mapping[str, float], starts: NDArray[np.float64]) -> Point:
+    def _solve(
+        self, at: tuple[float, ...], values: Mapping[str, float], starts: NDArray[np.float64]
+    ) -> Point:
         problem = self.problem
         starts = starts.copy()
         starts[:, list(self.held)] = list(values.values())
         # The penalty of a held parameter is a constant of the refit, but it belongs to the objective.
-        extra = sum(problem.priors[name].penalty(value) for name, value in values.items() if name in problem.priors)
+        extra = sum(
+            problem.priors[name].penalty(value) for name, value in values.items() if name in problem.priors
+        )
         rest = {name: prior for name, prior in problem.priors.items() if name not in values}
         if int(problem.free.sum()) == len(self.held):
             theta = starts[0]
@@ -310,7 +322,7 @@ class Constrained:
         return out[:_BASINS]
 
 
-def _objective(problem: Problem, theta: NDArray[np.float64], priors: Mapping[str, Any]) -> float:
+def _objective(problem: Problem, theta: NDArray[np.float64], priors: Mapping[str, Prior]) -> float:
     with np.errstate(all="ignore"):
         _, residual = residuals(problem, theta)
         rows = float(problem.weights @ problem.loss.rho(residual))

@@ -14,9 +14,9 @@ the table. With r = T(y) - T(f), J = dT(f)/dtheta and the row weights w:
     kappa H^-1, where kappa = (sum(w psi^2) / dof) / (sum(w rho'') / sum(w)) turns the objective into a
     log-likelihood; it is s^2 for the squared loss.
 
-The second derivative of a loss with a kink, or with a core narrower than the spread of the residuals, lives on
-no row or on a few. It is then smoothed over a window around each residual, which for the absolute loss is the
-kernel estimate of the density at zero.
+The second derivative of a loss with a kink, or with a core much narrower than the spread of the residuals,
+lives on no row or on a few. It is then smoothed over a window around each residual, which for the absolute
+loss is the kernel estimate of the density at zero.
 
 A prior adds its curvature to H and a row to J; it is taken as given and adds nothing to the noise.
 """
@@ -357,7 +357,8 @@ def _lost(
 ) -> NDArray[np.bool_]:
     """Parameters that the rows do not determine."""
     lost: NDArray[np.bool_] = (directions[null] ** 2).sum(axis=0) > 1e-8
-    return lost | (lengths == 0.0)
+    lost |= lengths == 0.0
+    return lost
 
 
 @dataclass(frozen=True, eq=False)

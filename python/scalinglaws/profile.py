@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .constrained import Constrained, Point, check_options
+from .constrained import Constrained, check_options
 from .inference import CovKind
-from .region import ProfileRegion, profile_pair
 
 if TYPE_CHECKING:
     from .result import Fit
 
-__all__ = ["End", "Profile", "ProfileRegion", "profile", "profile_pair"]
+__all__ = ["End", "Profile", "profile"]
 
-End: TypeAlias = Literal["found", "bound", "open", "failed"]
+End: TypeAlias = Literal["found", "bound", "open"]
 
 # Doublings of the first step before a side counts as open: 2**60 standard errors.
 _DOUBLINGS = 60
@@ -43,9 +43,9 @@ class Profile:
     kind : {"sandwich", "classical", "hessian"}
         What gave the scale of the noise.
     lower, upper : float
-        Ends of the interval: the bound of the domain where the data do not keep the parameter away from it,
-        infinite where nothing limits it, NaN where the refits failed.
-    lower_end, upper_end : {"found", "bound", "open", "failed"}
+        Ends of the interval: the bound of the domain (or the edge beyond which the law is not finite) where
+        the data do not keep the parameter away from it, infinite where nothing limits it.
+    lower_end, upper_end : {"found", "bound", "open"}
         How each end came about.
     threshold : float
         The statistic at an end that was found.
@@ -102,15 +102,17 @@ class Profile:
 
     def __repr__(self) -> str:
         note = f"; {self.message}" if self.message else ""
-        return f"<Profile of {self.name}: {self.value:.6g}, {self.level:.0%} {self.lower:.6g} to {self.upper:.6g}{note}>"
+        ends = f"{self.level:.3g} interval {self.lower:.6g} to {self.upper:.6g}"
+        return f"<Profile of {self.name}: {self.value:.6g}, {ends}{note}>"
 
 
 @dataclass(frozen=True)
 class _Side:
-    """Where a search to one side ended."""
+    """Where a search to one side ended, in working coordinates, and what to report if not that."""
 
     u: float
     end: End
+    value: float | None = None
     note: str = ""
 
 
@@ -165,8 +167,8 @@ def profile(
         value=float(path.best[path.held[0]]),
         level=float(level),
         kind=path.noise.kind,
-        lower=_reported(path, low, -1),
-        upper=_reported(path, high, 1),
+        lower=path.natural((low.u,))[0] if low.value is None else low.value,
+        upper=path.natural((high.u,))[0] if high.value is None else high.value,
         lower_end=low.end,
         upper_end=high.end,
         threshold=t * t,
@@ -196,61 +198,67 @@ def _search(path: Constrained, side: int, t: float, step: float) -> _Side:
     """Walk outwards until the statistic passes the threshold, then close in."""
     from scipy.optimize import brentq
 
-    origin, log = path.origin[0], path.logs[0]
-    low, high = path.bounds[0]
-    edge = (-_FAR if log else low) if side < 0 else (_FAR if log and math.isinf(high) else high)
+    origin, name = path.origin[0], path.names[0]
+    bound = path.bounds[0][0 if side < 0 else 1]
     where = "lower" if side < 0 else "upper"
-    bounded = math.isfinite(low if side < 0 else high)
-    name = path.names[0]
+    # Working coordinate at which the walk ends; positive parameters are followed nearly to 0 and infinity.
+    edge = bound
+    if path.logs[0]:
+        edge = side * _FAR if bound in (0.0, math.inf) else math.log(bound)
+    known = {origin: 0.0}
+
+    def height(u: float) -> float:
+        if u not in known:
+            known[u] = math.sqrt(path.statistic(path.refit((u,))))
+        return known[u]
+
     if math.isfinite(edge) and (edge - origin) * side <= 1e-10 * max(1.0, abs(edge)):
-        return _Side(origin, "bound", f"{name} is at its {where} bound, so its interval has one side")
-    inside, height = origin, 0.0
-    levelled = 0
+        note = f"{name} is at its {where} bound {bound:g}, so its interval has one side"
+        return _Side(origin, "bound", bound, note)
+    inside, outside, levelled = origin, math.nan, 0
     for _ in range(_DOUBLINGS):
         u = origin + side * step
         if (u - edge) * side >= 0.0:
             u = edge
-        point = path.refit((u,))
-        z = math.sqrt(path.statistic(point))
-        if not math.isfinite(z):
-            return _Side(
-                inside,
-                "failed",
-                f"no refit of {name} beyond {path.natural((inside,))[0]:.6g} is finite, so its {where} end is unknown",
+        if not math.isfinite(height(u)):
+            u = _last_finite(height, inside, u, t)
+            outside = u
+        if height(u) >= t:
+            root = float(
+                brentq(lambda at: height(at) - t, inside, u, xtol=4e-16 * max(1.0, abs(u)), rtol=4e-15)
             )
-        if z >= t:
-            known = {inside: height, u: z}
-
-            def excess(at: float, known: dict[float, float] = known) -> float:
-                if at not in known:
-                    known[at] = math.sqrt(path.statistic(path.refit((at,))))
-                return known[at] - t
-
-            root = brentq(excess, inside, u, xtol=4e-16 * max(1.0, abs(u)), rtol=4e-15, maxiter=200)
-            # The root may be a point that only the bracket knows.
-            excess(float(root))
-            return _Side(float(root), "found")
-        levelled = levelled + 1 if abs(z - height) <= _LEVELLED * t and step > 4.0 else 0
-        inside, height = u, z
-        if u == edge or levelled >= 3:
+            height(root)
+            return _Side(root, "found")
+        levelled = levelled + 1 if abs(height(u) - height(inside)) <= _LEVELLED * t and step > 4.0 else 0
+        inside = u
+        if u in (edge, outside) or levelled >= 3:
             break
         step *= 2.0
-    if bounded:
-        at = low if side < 0 else high
-        return _Side(
-            inside, "bound", f"the data do not keep {name} from its {where} bound {at:g}, so its interval has one side"
-        )
-    return _Side(inside, "open", f"nothing limits {name} on its {where} side: the statistic stays at {height**2:.3g}")
+    reached = path.natural((inside,))[0]
+    if not math.isnan(outside):
+        note = f"the law is not finite with {name} beyond {reached:.6g}, so its interval has one side"
+        return _Side(inside, "bound", reached, note)
+    if math.isfinite(bound):
+        note = f"the data do not keep {name} from its {where} bound {bound:g}, so its interval has one side"
+        return _Side(inside, "bound", bound, note)
+    note = f"nothing limits {name} on its {where} side: the statistic stays at {height(inside) ** 2:.3g}"
+    return _Side(inside, "open", side * math.inf, note)
 
 
-def _reported(path: Constrained, side: _Side, sign: int) -> float:
-    if side.end == "found":
-        return path.natural((side.u,))[0]
-    if side.end == "failed":
-        return math.nan
-    if side.end == "open":
-        return sign * math.inf
-    return path.bounds[0][0 if sign < 0 else 1]
+def _last_finite(height: Callable[[float], float], inside: float, outside: float, t: float) -> float:
+    """Go from a refit that is not finite back to one that is: over the threshold, or at the edge."""
+    for _ in range(60):
+        middle = 0.5 * (inside + outside)
+        if middle in (inside, outside):
+            break
+        z = height(middle)
+        if not math.isfinite(z):
+            outside = middle
+        elif z >= t:
+            return middle
+        else:
+            inside = middle
+    return inside
 
 
 def _grid(path: Constrained, low: _Side, high: _Side, points: int) -> list[float]:
@@ -263,17 +271,17 @@ def _grid(path: Constrained, low: _Side, high: _Side, points: int) -> list[float
 
 
 def _reach(path: Constrained, low: _Side, high: _Side) -> tuple[float, float]:
-    """Ends of the curve: a fifth beyond ends that were found, as far as the other side elsewhere."""
+    """Return the ends of the curve: a fifth beyond what was found, elsewhere as far as the other side."""
     origin = path.origin[0]
     found = [abs(side.u - origin) for side in (low, high) if side.end == "found"]
     span = max(found, default=_first_step(path, 3.0))
     ends = []
     for side, sign in ((low, -1), (high, 1)):
         far = origin + sign * 1.2 * (abs(side.u - origin) if side.end == "found" else span)
+        if side.end == "bound":
+            far = max(far, side.u) if sign < 0 else min(far, side.u)
         if not path.logs[0]:
             far = min(max(far, path.bounds[0][0]), path.bounds[0][1])
-        if side.end == "failed":
-            far = max(far, side.u) if sign < 0 else min(far, side.u)
         ends.append(far)
     return ends[0], ends[1]
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from .constrained import Constrained, check_options
 from .inference import CovKind
+from .profile import Profile, profile
 
 if TYPE_CHECKING:
     from .result import Fit
@@ -44,8 +45,8 @@ class ProfileRegion:
     outline : ndarray of float, shape (r, 2)
         Points on the region's edge, in order around it, natural units.
     closed : bool
-        Whether the statistic reached the threshold in every direction. Where it did not, the outline stands at
-        the bound of the domain or far out.
+        Whether both parameters are limited on both sides. Where one is not, the region goes on to the bound
+        of the domain or to infinity, and the outline ends there or far out.
     values : tuple of ndarray of float, shapes (m,) and (m,)
         Grid along each parameter, rising.
     objective, statistic : ndarray of float, shape (m, m)
@@ -78,7 +79,7 @@ class ProfileRegion:
     def __repr__(self) -> str:
         first, second = self.names
         note = f"; {self.message}" if self.message else ""
-        return f"<ProfileRegion of {first} and {second}: {self.level:.0%}, {self.refits} refits{note}>"
+        return f"<ProfileRegion of {first} and {second}: level {self.level:.3g}, {self.refits} refits{note}>"
 
 
 def profile_pair(
@@ -109,7 +110,7 @@ def profile_pair(
     ValueError
         If the parameters or an option are not understood, or the fit cannot be profiled.
     """
-    from scipy.special import fdtri
+    from scipy.special import fdtri, stdtr
 
     if not isinstance(names, tuple | list) or len(names) != 2:
         raise ValueError(f"profile takes one name or a pair of names, not {names!r}")
@@ -122,19 +123,18 @@ def profile_pair(
     shape = _shape(path, best)
     rays = max(24, 2 * points)
     angles = 2.0 * math.pi * np.arange(rays) / rays
-    ends, closed = [], True
-    for angle in angles:
-        at, met = _ray(path, shape @ np.array([math.cos(angle), math.sin(angle)]), threshold)
-        ends.append(at)
-        closed &= met
-    edge = np.array(ends)
-    axes = [_axis(path, edge, axis, points) for axis in (0, 1)]
+    ends = [_ray(path, shape @ np.array([math.cos(angle), math.sin(angle)]), threshold) for angle in angles]
+    # Seen from the side the region is the profile of one parameter at the joint threshold.
+    alone = 2.0 * float(stdtr(path.noise.dof, math.sqrt(threshold))) - 1.0
+    sides = [profile(fit, name, level=alone, kind=kind, by=by, points=0) for name in names]
+    closed = all(side.lower_end == "found" == side.upper_end for side in sides)
+    axes = [_axis(path, np.array(ends)[:, axis], sides[axis], axis, points) for axis in (0, 1)]
     objective, statistic = _fill(path, axes)
     notes = path.messages()
     if not closed:
-        notes.insert(0, "the region is open: in some directions the statistic stays below the threshold")
-    grid = [np.array([path.natural((u, v))[0] for u in axes[0] for v in path.origin[1:]]), np.empty(0)]
-    grid[1] = np.array([path.natural((path.origin[0], v))[1] for v in axes[1]])
+        notes = [f"the region is open: {side.message}" for side in sides if side.message] + notes
+    first = np.array([path.natural((u, path.origin[1]))[0] for u in axes[0]])
+    second = np.array([path.natural((path.origin[0], v))[1] for v in axes[1]])
     return ProfileRegion(
         names=(str(names[0]), str(names[1])),
         best=(float(best[0]), float(best[1])),
@@ -144,35 +144,34 @@ def profile_pair(
         minimum=path.minimum,
         outline=np.array([path.natural(at) for at in ends]),
         closed=closed,
-        values=(grid[0], grid[1]),
+        values=(first, second),
         objective=objective,
         statistic=statistic,
-        refits=len(path.points) - 1,
+        refits=len(path.points) - 1 + sum(side.refits for side in sides),
         message="; ".join(notes),
     )
 
 
 def _shape(path: Constrained, best: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Triangular factor of the covariance in working coordinates: the axes along which the outline is round."""
+    """Return the triangular factor of the covariance in working coordinates, where the outline is round."""
     unit = np.array([value if log else 1.0 for value, log in zip(best, path.logs, strict=True)])
     if not np.all(unit > 0.0) or not np.isfinite(path.noise.cov).all():
         raise ValueError(
-            f"no joint region of {path.names[0]!r} and {path.names[1]!r}: one is at its bound or not determined; "
-            "profile them one by one"
+            f"no joint region of {path.names[0]!r} and {path.names[1]!r}: one is at its bound or not "
+            "determined; profile them one by one"
         )
     cov = path.noise.cov / np.outer(unit, unit)
     try:
-        return np.linalg.cholesky(cov)
+        return np.asarray(np.linalg.cholesky(cov), dtype=np.float64)
     except np.linalg.LinAlgError:
         raise ValueError(
-            f"{path.names[0]!r} and {path.names[1]!r} are not determined separately, so they have no joint region"
+            f"{path.names[0]!r} and {path.names[1]!r} are not determined separately, so they have no joint "
+            "region"
         ) from None
 
 
-def _ray(
-    path: Constrained, direction: NDArray[np.float64], threshold: float
-) -> tuple[tuple[float, float], bool]:
-    """Point of the outline in one direction, and whether the threshold was met there."""
+def _ray(path: Constrained, direction: NDArray[np.float64], threshold: float) -> tuple[float, float]:
+    """Point of the outline in one direction; the farthest one that was tried where there is none."""
     from scipy.optimize import brentq
 
     origin = np.array(path.origin)
@@ -198,16 +197,19 @@ def _ray(
     while True:
         if excess(r) >= 0.0:
             if not math.isfinite(known[r]):
-                return place(inside), False
+                return place(inside)
             root = brentq(excess, inside, r, xtol=1e-12 * r, rtol=1e-13)
-            return place(float(root)), True
+            return place(float(root))
         if r >= limit:
-            return place(limit), False
+            return place(limit)
         inside, r = r, min(2.0 * r, limit)
 
 
-def _axis(path: Constrained, edge: NDArray[np.float64], axis: int, points: int) -> list[float]:
-    low, high = float(edge[:, axis].min()), float(edge[:, axis].max())
+def _axis(path: Constrained, edge: NDArray[np.float64], side: Profile, axis: int, points: int) -> list[float]:
+    """Grid along one parameter: around the outline and around its profile, where that ends."""
+    ends = [v for v, end in ((side.lower, side.lower_end), (side.upper, side.upper_end)) if end == "found"]
+    span = [*edge.tolist(), *(math.log(v) if path.logs[axis] else v for v in ends)]
+    low, high = min(span), max(span)
     room = _MARGIN * (high - low)
     low, high = low - room, high + room
     if not path.logs[axis]:

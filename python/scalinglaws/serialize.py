@@ -156,7 +156,10 @@ def fit_to_dict(fit: Fit, *, data: bool = True) -> dict[str, Any]:
             }
             for basin in fit.basins
         ],
-        "starts": asdict(fit.starts),
+        "starts": {
+            **asdict(fit.starts),
+            "best": None if fit.starts.best is None else [_plain(value) for value in fit.starts.best],
+        },
         "nobs": fit.nobs,
         "rss": _plain(fit.rss),
         "seconds": _plain(fit.seconds),
@@ -251,7 +254,7 @@ def fit_from_dict(content: Mapping[str, Any]) -> Fit:
             )
             for basin in content["basins"]
         ),
-        starts=StartsReport(**content["starts"]),
+        starts=_starts(content["starts"]),
         nobs=content["nobs"],
         columns=dict(content["columns"]),
         seconds=float(content["seconds"]),
@@ -315,6 +318,13 @@ def load(path: str | os.PathLike[str]) -> Fit:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{os.fspath(path)} is not a saved fit: {error}") from None
     return fit_from_dict(content)
+
+
+def _starts(content: Mapping[str, Any]) -> StartsReport:
+    # Files of the first releases do not hold the start of the best fit.
+    best = content.get("best")
+    known = {name: value for name, value in content.items() if name != "best"}
+    return StartsReport(**known, best=None if best is None else tuple(map(float, best)))
 
 
 def _plain(value: float) -> float | str:

@@ -1,7 +1,7 @@
 """How sure a fit is of its parameters: the methods of `Fit` that say so.
 
-They live here so that `result` stays a record; what they compute lives in `inference`, `profile`, `diagnostics` and
-`jackknife`.
+They live here so that `result` stays a record; what they compute lives in `inference`, `profile`, `region`,
+`diagnostics` and `jackknife`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ from .verdict import at_bounds
 if TYPE_CHECKING:
     from .diagnostics import Diagnostics
     from .jackknife import Jackknife
-    from .profile import Profile, ProfileRegion
+    from .profile import Profile
+    from .region import ProfileRegion
     from .result import Fit
 
 __all__ = ["Uncertainty"]
@@ -201,7 +202,7 @@ class Uncertainty:
         - Squared loss, ``"classical"``: kappa = s^2 = S_min / dof. This is Bates and Watts' profile t
           statistic, exact for a linear law under Gaussian noise of unknown size. The likelihood ratio
           n log(S / S_min) is a rising function of the same number; its chi-square limit ignores that s^2 is
-          estimated and gives intervals too short by the factor sqrt(dof / n) and more for ladders of few runs.
+          estimated and gives intervals too short by sqrt(dof / n) and more, which matters for few runs.
         - Otherwise the objective is no likelihood of the noise, and 2 (F - F_min) has the wrong size. It is
           divided by the ratio of the variance asked for to the one that the objective's curvature alone would
           give, taken along the held parameter: kappa = V / H^-1 (the vertical adjustment of Chandler and
@@ -222,7 +223,8 @@ class Uncertainty:
         >>> round(ends.lower, 3), round(ends.upper, 3)
         (1.947, 2.053)
         """
-        from .profile import profile, profile_pair
+        from .profile import profile
+        from .region import profile_pair
 
         if isinstance(name, str):
             return profile(self._fit, name, level=level, kind=kind, by=by, points=points)
@@ -300,5 +302,3 @@ class Uncertainty:
         cov = np.zeros((chosen.size, chosen.size))
         cov[np.ix_(chosen, chosen)] = inner
         return fit._through_ties(cov)
-
-
