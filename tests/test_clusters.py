@@ -32,7 +32,7 @@ def fitted(**options):
 
 
 def by_hand(X, r, w, labels):
-    """Covariance of weighted least squares with clusters, after Liang and Zeger, with the usual small factor."""
+    """Cluster covariance of weighted least squares, after Liang and Zeger, with the usual small factor."""
     inverse = np.linalg.inv((X.T * w) @ X)
     names = np.unique(labels)
     sums = np.array([(w * r)[labels == name] @ X[labels == name] for name in names])

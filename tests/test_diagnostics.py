@@ -181,9 +181,17 @@ def test_the_start_of_the_best_fit_survives_saving_and_older_files_have_none(tmp
     assert older.diagnostics.unmoved == ()
 
 
-def test_a_fit_saved_without_rows_has_no_diagnostics_but_a_summary(tmp_path):
-    fitted().save(tmp_path / "fit.json", data=False)
+def test_a_fit_saved_without_rows_keeps_its_diagnostics(tmp_path):
+    fit = fitted()
+    fit.save(tmp_path / "fit.json", data=False)
     bare = sl.load(tmp_path / "fit.json")
+    assert bare.diagnostics == fit.diagnostics
+    assert bare.diagnostics.directions[-1].step == fit.diagnostics.directions[-1].step
+    assert bare.summary() == fit.summary()
+    older = fit.to_dict(data=False)
+    del older["diagnostics"]
+    from scalinglaws.serialize import fit_from_dict
+
     with pytest.raises(sl.DataError, match="saved without"):
-        _ = bare.diagnostics
-    assert "effective" not in bare.summary()
+        _ = fit_from_dict(older).diagnostics
+    assert "effective" not in fit_from_dict(older).summary()

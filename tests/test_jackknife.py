@@ -181,3 +181,24 @@ def test_a_fit_saved_without_rows_has_no_jackknife(tmp_path):
     sl.fit(POWER, ladder(), residual="log", starts=TRUE).save(tmp_path / "fit.json", data=False)
     with pytest.raises(sl.DataError, match="saved without"):
         sl.load(tmp_path / "fit.json").jackknife()
+
+
+def test_influence_is_drawn_with_the_strongest_named():
+    figure = pytest.importorskip("matplotlib.figure")
+    data = ladder()
+    data["L"][3] *= 1.2
+    fit = sl.fit(POWER, data, residual="log", starts=TRUE)
+    one, two, three = figure.Figure().subplots(1, 3)
+    assert fit.plot.influence(label=2, ax=one) is one
+    assert one.texts[0].get_text() == "3"
+    assert len(one.texts) == 2
+    jack = fit.jackknife(by=np.repeat(list("abcdef"), 4))
+    fit.plot.influence(jackknife=jack, ax=two)
+    assert two.get_xlabel() == "cluster (by)"
+    assert_allclose(two.collections[1].get_offsets()[:, 1], jack.cook)
+    with pytest.raises(ValueError, match="by= has no effect"):
+        fit.plot.influence("N", jackknife=jack)
+    x = np.array([0.0, 0.0, 0.0, 0.0, 1.0, 1.0])
+    y = np.array([1.0, 1.1, 0.9, 1.05, 3.0, 3.1])
+    lost = sl.fit(LINE, {"x": x, "y": y}, starts={"a": 0, "b": 0}).plot.influence("x", ax=three)
+    assert len(lost.texts) == 0

@@ -427,3 +427,42 @@ def test_the_scipy_backend_gives_the_same_interval():
     assert_allclose(
         twin.profile("alpha", points=0).interval, fit.profile("alpha", points=0).interval, rtol=1e-6
     )
+
+
+def test_a_long_robust_region_reaches_as_far_as_its_one_parameter_profiles(read_table):
+    """A and alpha of Chinchilla correlate to 0.99, so the divisor must be right along the whole ridge."""
+    fit = sl.fit("chinchilla", read_table("chinchilla_epoch.csv", excluded="0"))
+    region = fit.profile(("A", "alpha"), points=0)
+    alone = 2 * student.cdf(math.sqrt(region.threshold), fit.dof) - 1
+    for axis, name in enumerate(region.names):
+        found = fit.profile(name, level=alone, points=0)
+        outline = region.outline[:, axis]
+        width = found.upper - found.lower
+        assert_allclose([outline.min(), outline.max()], found.interval, rtol=0, atol=0.1 * width)
+
+
+# ---------------------------------------------------------------- plots
+
+
+def test_profiles_are_drawn_with_their_ends_and_regions_with_their_outline():
+    figure = pytest.importorskip("matplotlib.figure")
+    fit, axes = fitted(), figure.Figure().subplots(1, 2)
+    found = fit.profile("alpha", points=9)
+    assert fit.plot.profile(found, ax=axes[0]) is axes[0]
+    assert axes[0].get_xlabel() == "alpha"
+    assert_allclose(axes[0].lines[0].get_ydata(), np.sqrt(found.statistic))
+    assert_allclose(axes[0].patches[0].get_x(), found.lower)
+    fit.plot.profile(("E", "alpha"), level=0.5, points=5, ax=axes[1])
+    assert (axes[1].get_xlabel(), axes[1].get_ylabel()) == ("E", "alpha")
+    assert_allclose(axes[1].lines[0].get_xdata()[0], axes[1].lines[0].get_xdata()[-1])
+    with pytest.raises(ValueError, match="points= has no effect"):
+        fit.plot.profile(found, points=3, ax=axes[0])
+
+
+def test_an_open_profile_is_drawn_as_far_as_it_was_followed():
+    figure = pytest.importorskip("matplotlib.figure")
+    N = np.geomspace(1e7, 1e10, 12)
+    noise = 0.05 * np.random.default_rng(2).standard_normal(12)
+    fit = sl.fit(POWER, {"N": N, "L": (0.05 + 400 / N**0.34) * np.exp(noise)}, residual="log", starts=64)
+    ax = fit.plot.profile("E", ax=figure.Figure().subplots())
+    assert all(np.isfinite(ax.get_xlim()))

@@ -68,7 +68,7 @@ class Noise:
     scale : float or None
         The divisor, where it is the same in every direction.
     cov, inverse : ndarray of float, shape (d, d)
-        Covariance asked for and inverse Hessian of the held parameters, natural units.
+        Covariance asked for and inverse Hessian of the held parameters.
     """
 
     kind: CovKind
@@ -78,7 +78,7 @@ class Noise:
     inverse: NDArray[np.float64]
 
     def kappa(self, direction: NDArray[np.float64]) -> float:
-        """Return the divisor for a shift of the held parameters, natural units."""
+        """Return the divisor for a shift of the held parameters, in the units of `cov`."""
         if self.scale is not None:
             return self.scale
         wanted = float(direction @ np.linalg.solve(self.cov, direction))
@@ -209,11 +209,13 @@ class Constrained:
             math.log(max(value, _TINY)) if log else value
             for value, log in zip(self.best[list(self.held)].tolist(), self.logs, strict=True)
         )
-        # Distances between points are taken in standard errors.
+        # In working coordinates regions are least bent, so directions mean the same far out as nearby.
         with np.errstate(all="ignore"):
-            width = np.sqrt(np.diagonal(self.noise.cov)) / np.where(
-                self.logs, self.best[list(self.held)], 1.0
-            )
+            unit = np.where(self.logs, self.best[list(self.held)], 1.0)
+            outer = np.outer(unit, unit)
+            self.noise = replace(self.noise, cov=self.noise.cov / outer, inverse=self.noise.inverse / outer)
+            width = np.sqrt(np.diagonal(self.noise.cov))
+        # Distances between points are taken in standard errors.
         self.width = np.where(np.isfinite(width) & (width > 0.0), width, 1.0)
         self.points: list[Point] = [Point(self.origin, self.minimum, self.best, True)]
         self.unconverged = 0
@@ -267,8 +269,7 @@ class Constrained:
         rise = 2.0 * (point.objective - self.minimum)
         if not rise > 0.0:
             return math.inf if math.isnan(rise) else 0.0
-        shift = point.theta[list(self.held)] - self.best[list(self.held)]
-        return rise / self.noise.kappa(shift)
+        return rise / self.noise.kappa(np.subtract(point.at, self.origin))
 
     def messages(self) -> list[str]:
         """Return what the reader of the result has to know about the refits."""

@@ -57,8 +57,8 @@ _BLOCK = 1 << 19
 # Below this the scaled singular value is rounding of the Jacobian and the direction has no information at
 # all.
 _RANK = 1e-13
-# Nodes and weights on (-1, 1): the integrand bends sharply where the core of a loss is narrow.
-_NODES = np.polynomial.legendre.leggauss(64)
+# Nodes of the integral over a window: the integrand bends sharply where the core of a loss is narrow.
+_NODES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -498,7 +498,7 @@ def _smoothed(loss: Loss, r: NDArray[np.float64], width: float) -> NDArray[np.fl
         jump = loss.above + 1.0 if tau is None else loss.above * tau + (1.0 - tau)
         return jump * np.where(np.abs(r) <= width, 0.75 * (1.0 - (r / width) ** 2), 0.0) / width
     out = np.zeros_like(r)
-    for node, weight in zip(*_NODES, strict=True):
+    for node, weight in zip(*np.polynomial.legendre.leggauss(_NODES), strict=True):
         out -= (1.5 * weight * node / width) * loss.psi(r - width * node)
     return out
 

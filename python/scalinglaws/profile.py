@@ -185,9 +185,7 @@ def profile(
 
 def _first_step(path: Constrained, t: float) -> float:
     """Half-width of the interval by the standard error, in working coordinates."""
-    value = float(path.best[path.held[0]])
-    error = math.sqrt(path.noise.cov[0, 0]) if path.noise.cov[0, 0] > 0.0 else math.nan
-    step = t * error / (value if path.logs[0] and value > 0.0 else 1.0)
+    step = t * math.sqrt(path.noise.cov[0, 0]) if path.noise.cov[0, 0] > 0.0 else math.nan
     if not math.isfinite(step) or step <= 0.0:
         step = 0.1 if path.logs[0] else 0.1 * max(abs(path.origin[0]), 1.0)
     # In logarithms an error of the size of the value says only that the scale is e.

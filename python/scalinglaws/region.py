@@ -120,7 +120,7 @@ def profile_pair(
     path = Constrained(fit, names, kind, by)
     threshold = 2.0 * float(fdtri(2, path.noise.dof, level))
     best = path.best[list(path.held)]
-    shape = _shape(path, best)
+    shape = _shape(path)
     rays = max(24, 2 * points)
     angles = 2.0 * math.pi * np.arange(rays) / rays
     ends = [_ray(path, shape @ np.array([math.cos(angle), math.sin(angle)]), threshold) for angle in angles]
@@ -152,15 +152,14 @@ def profile_pair(
     )
 
 
-def _shape(path: Constrained, best: NDArray[np.float64]) -> NDArray[np.float64]:
+def _shape(path: Constrained) -> NDArray[np.float64]:
     """Return the triangular factor of the covariance in working coordinates, where the outline is round."""
-    unit = np.array([value if log else 1.0 for value, log in zip(best, path.logs, strict=True)])
-    if not np.all(unit > 0.0) or not np.isfinite(path.noise.cov).all():
+    cov = path.noise.cov
+    if not np.isfinite(cov).all():
         raise ValueError(
             f"no joint region of {path.names[0]!r} and {path.names[1]!r}: one is at its bound or not "
             "determined; profile them one by one"
         )
-    cov = path.noise.cov / np.outer(unit, unit)
     try:
         return np.asarray(np.linalg.cholesky(cov), dtype=np.float64)
     except np.linalg.LinAlgError:

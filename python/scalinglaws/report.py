@@ -87,8 +87,8 @@ def _starts(fit: Fit) -> list[str]:
 
 
 def _determined(fit: Fit) -> list[str]:
-    """Say what the runs determine, where the fit still holds them."""
-    if not fit.has_data:
+    """Say what the runs determine, where the fit still holds them or was saved with the answer."""
+    if not fit.has_data and "diagnostics" not in fit._known:
         return []
     found = fit.diagnostics
     if not found.names:

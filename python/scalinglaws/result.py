@@ -321,7 +321,7 @@ class Fit(Uncertainty):
 
     @property
     def plot(self) -> FitPlot:
-        """Plots: ``fit.plot.residuals()`` and ``fit.plot.loss()``; they need matplotlib."""
+        """Plots: ``loss``, ``residuals``, ``profile`` and ``influence``; they need matplotlib."""
         from .plot import FitPlot
 
         return FitPlot(self)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from .declared import Design
+from .diagnostics import Diagnostics, Direction
 from .inference import CovKind
 from .law import Law
 from .losses import Loss
@@ -174,6 +175,7 @@ def fit_to_dict(fit: Fit, *, data: bool = True) -> dict[str, Any]:
             "weights": _list(problem.weights),
         }
     else:
+        content["diagnostics"] = _plain_all(asdict(fit.diagnostics))
         content["known"] = {
             "cost": _plain(fit._cost),
             "log_weights": _plain(fit._log_weights),
@@ -235,6 +237,8 @@ def fit_from_dict(content: Mapping[str, Any]) -> Fit:
     known: dict[str, Any] = {"rss": float(content["rss"]), "data_hash": content["data_hash"]}
     for name, value in content.get("known", {}).items():
         known[name] = np.array([_array(row) for row in value]) if name.startswith("cov_") else float(value)
+    if "diagnostics" in content:
+        known["diagnostics"] = _diagnostics(content["diagnostics"])
     return Fit(
         law=law,
         residual=content["residual"],
@@ -318,6 +322,37 @@ def load(path: str | os.PathLike[str]) -> Fit:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{os.fspath(path)} is not a saved fit: {error}") from None
     return fit_from_dict(content)
+
+
+def _plain_all(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain_all(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_all(entry) for entry in value]
+    return _plain(value) if isinstance(value, float) else value
+
+
+def _diagnostics(content: Mapping[str, Any]) -> Diagnostics:
+    directions = tuple(
+        Direction(
+            eigenvalue=float(entry["eigenvalue"]),
+            step={name: float(value) for name, value in entry["step"].items()},
+            names=tuple(entry["names"]),
+            words=entry["words"],
+        )
+        for entry in content["directions"]
+    )
+    return Diagnostics(
+        names=tuple(content["names"]),
+        spectrum=tuple(map(float, content["spectrum"])),
+        condition=float(content["condition"]),
+        directions=directions,
+        effective=float(content["effective"]),
+        distinct={name: int(count) for name, count in content["distinct"].items()},
+        bounds=dict(content["bounds"]),
+        unmoved=tuple(content["unmoved"]),
+        notes=tuple(content["notes"]),
+    )
 
 
 def _starts(content: Mapping[str, Any]) -> StartsReport:

@@ -7,7 +7,6 @@ They live here so that `result` stays a record; what they compute lives in `infe
 from __future__ import annotations
 
 import math
-from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast, overload
 
 import numpy as np
@@ -221,7 +220,7 @@ class Uncertainty:
         >>> fit = sl.fit(law, {"x": x, "y": 1 + 2 * x + noise}, starts={"a": 0, "b": 1})
         >>> ends = fit.profile("b")
         >>> round(ends.lower, 3), round(ends.upper, 3)
-        (1.947, 2.053)
+        (1.944, 2.051)
         """
         from .profile import profile
         from .region import profile_pair
@@ -230,12 +229,15 @@ class Uncertainty:
             return profile(self._fit, name, level=level, kind=kind, by=by, points=points)
         return profile_pair(self._fit, name, level=level, kind=kind, by=by, points=points)
 
-    @cached_property
+    @property
     def diagnostics(self) -> Diagnostics:
         """What the runs determine and what they do not: spectrum, flat directions, guards."""
-        from .diagnostics import diagnose
+        known = self._fit._known
+        if "diagnostics" not in known:
+            from .diagnostics import diagnose
 
-        return diagnose(self._fit)
+            known["diagnostics"] = diagnose(self._fit)
+        return cast("Diagnostics", known["diagnostics"])
 
     def jackknife(
         self,
