@@ -5,25 +5,35 @@
 'L ~ E + A / N**alpha + B / D**beta'
 """
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .declared import Design
-from .diagnostics import Diagnostics
 from .each import fit_each
 from .errors import BackendError, DataError, FitWarning, FormulaError
 from .fit import fit
 from .fits import Fits
-from .jackknife import Jackknife
 from .law import Check, Law, Published
 from .laws import laws
 from .losses import Loss, absolute, cauchy, huber, quantile, soft_l1, squared
 from .param import Param
 from .priors import Prior, lognormal, normal
-from .profile import Profile
 from .records import Basin, FittedParam, Prediction, Refits
-from .region import ProfileRegion
 from .result import Fit
 from .serialize import load
+
+if TYPE_CHECKING:
+    from .diagnostics import Diagnostics
+    from .jackknife import Jackknife
+    from .profile import Profile
+    from .region import ProfileRegion
+
+# Answers that only some fits are asked for; their modules are read when they are.
+_LATER = {
+    "Diagnostics": "diagnostics",
+    "Jackknife": "jackknife",
+    "Profile": "profile",
+    "ProfileRegion": "region",
+}
 
 __all__ = [
     "BackendError",
@@ -68,6 +78,10 @@ def __getattr__(name: str) -> Any:
         from ._core import build_info
 
         return build_info()["version"]
+    if name in _LATER:
+        from importlib import import_module
+
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

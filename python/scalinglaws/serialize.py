@@ -7,14 +7,13 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
 from .declared import Design
-from .diagnostics import Diagnostics, Direction
 from .inference import CovKind
 from .law import Law
 from .losses import Loss
@@ -24,6 +23,9 @@ from .problem import Problem
 from .records import Basin, StartsReport
 from .result import Fit
 from .ties import bind
+
+if TYPE_CHECKING:
+    from .diagnostics import Diagnostics
 
 __all__ = ["fit_from_dict", "fit_to_dict", "law_from_dict", "law_to_dict", "load", "save"]
 
@@ -333,6 +335,8 @@ def _plain_all(value: Any) -> Any:
 
 
 def _diagnostics(content: Mapping[str, Any]) -> Diagnostics:
+    from .diagnostics import Diagnostics, Direction
+
     directions = tuple(
         Direction(
             eigenvalue=float(entry["eigenvalue"]),
