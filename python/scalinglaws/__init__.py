@@ -24,6 +24,18 @@ from .serialize import load
 
 if TYPE_CHECKING:
     from . import rules, schedules, theory
+    from .diagnostics import Diagnostics
+    from .jackknife import Jackknife
+    from .profile import Profile
+    from .region import ProfileRegion
+
+# Answers that only some fits are asked for; their modules are read when they are.
+_LATER = {
+    "Diagnostics": "diagnostics",
+    "Jackknife": "jackknife",
+    "Profile": "profile",
+    "ProfileRegion": "region",
+}
 
 __all__ = [
     "BackendError",
@@ -31,16 +43,20 @@ __all__ = [
     "Check",
     "DataError",
     "Design",
+    "Diagnostics",
     "Fit",
     "FitWarning",
     "Fits",
     "FittedParam",
     "FormulaError",
+    "Jackknife",
     "Law",
     "Loss",
     "Param",
     "Prediction",
     "Prior",
+    "Profile",
+    "ProfileRegion",
     "Published",
     "Refits",
     "__version__",
@@ -70,6 +86,8 @@ def __getattr__(name: str) -> Any:
     # The packages of procedures load when they are first named.
     if name in PACKAGES:
         return import_module(f"{__name__}.{name}")
+    if name in _LATER:
+        return getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 

@@ -7,10 +7,16 @@ the table. With r = T(y) - T(f), J = dT(f)/dtheta and the row weights w:
     s^2 (J'WJ)^-1 with s^2 = sum(w r^2) / dof, through a QR factorisation of the rows (never through J'WJ,
     whose condition is the square) and scaled columns.
 ``"sandwich"``
-    H^-1 (sum w^2 psi^2 J J') H^-1 with the exact Hessian H of the objective.
+    H^-1 (sum w^2 psi^2 J J') H^-1 with the exact Hessian H of the objective. With clusters of rows the middle
+    becomes the sum over clusters of u u' with u = sum w psi J over the rows of one, times
+    G / (G - 1) (n - 1) / (n - p) for G clusters, n rows and p parameters (Cameron and Miller 2015).
 ``"hessian"``
     kappa H^-1, where kappa = (sum(w psi^2) / dof) / (sum(w rho'') / sum(w)) turns the objective into a
     log-likelihood; it is s^2 for the squared loss.
+
+The second derivative of a loss with a kink, or with a core much narrower than the spread of the residuals,
+lives on no row or on a few. It is then smoothed over a window around each residual, which for the absolute
+loss is the kernel estimate of the density at zero.
 
 A prior adds its curvature to H and a row to J; it is taken as given and adds nothing to the noise.
 """
@@ -34,6 +40,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CovKind",
     "Rows",
+    "bread",
     "covariance",
     "evaluate",
     "residuals",
@@ -50,6 +57,8 @@ _BLOCK = 1 << 19
 # Below this the scaled singular value is rounding of the Jacobian and the direction has no information at
 # all.
 _RANK = 1e-13
+# Nodes of the integral over a window: the integrand bends sharply where the core of a loss is narrow.
+_NODES = 64
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,6 +80,8 @@ class Rows:
     where : ndarray of int, shape (b, q) or None
         Position among the chosen parameters of each declared one on each row, -1 where it is not chosen; None
         where no parameter is grouped and positions equal columns.
+    index : ndarray of int, shape (b,)
+        Which rows of the problem these are.
     """
 
     residual: NDArray[np.float64]
@@ -79,6 +90,7 @@ class Rows:
     slope: NDArray[np.float64]
     second: NDArray[np.float64] | None
     where: NDArray[np.intp] | None
+    index: NDArray[np.intp]
 
 
 def evaluate(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -170,7 +182,7 @@ def rows(
         else:
             residual, slope = target - fitted, np.ones(take.size)
         if not grouped:
-            yield Rows(residual, problem.weights[take], gradient, slope, second, None)
+            yield Rows(residual, problem.weights[take], gradient, slope, second, None, take)
             continue
         where = np.empty((take.size, len(wanted)), dtype=np.intp)
         for column, name in enumerate(wanted):
@@ -180,7 +192,7 @@ def rows(
         for column in range(len(wanted)):
             seen = where[:, column] >= 0
             jacobian[line[seen], where[seen, column]] = gradient[seen, column]
-        yield Rows(residual, problem.weights[take], jacobian, slope, second, where)
+        yield Rows(residual, problem.weights[take], jacobian, slope, second, where, take)
 
 
 def triangle(
@@ -246,7 +258,12 @@ def singular_directions(
 
 
 def covariance(
-    problem: Problem, theta: NDArray[np.float64], chosen: NDArray[np.bool_], dof: int, kind: CovKind
+    problem: Problem,
+    theta: NDArray[np.float64],
+    chosen: NDArray[np.bool_],
+    dof: int,
+    kind: CovKind,
+    clusters: NDArray[np.intp] | None = None,
 ) -> tuple[NDArray[np.float64], str]:
     """Return the covariance of the chosen parameters.
 
@@ -262,6 +279,8 @@ def covariance(
         Residual degrees of freedom.
     kind : {"sandwich", "classical", "hessian"}
         See the module's description.
+    clusters : ndarray of int, shape (n,), optional
+        Cluster of each row, numbered from 0; for the sandwich only.
 
     Returns
     -------
@@ -270,76 +289,138 @@ def covariance(
         that needs the noise where no degree of freedom is left.
     form : str
         ``"exact"``, ``"gauss-newton"`` (the Hessian was not positive definite, its part with second
-        derivatives of the law was left out) or ``"kernel"`` (the loss has no second derivative, the density
-        of the residuals at zero takes its place).
+        derivatives of the law was left out) or ``"kernel"`` (the second derivative of the loss was smoothed
+        over the residuals).
     """
     p = int(chosen.sum())
     factor, rss = triangle(problem, theta, chosen)
     if not np.isfinite(factor).all():
         return np.full((p, p), np.nan), "exact"
     lengths, values, directions = singular_directions(factor)
-    null = values <= _RANK * max(1.0, float(values[0]) if p else 1.0)
-    lost = (directions[null] ** 2).sum(axis=0) > 1e-8
-    lost |= lengths == 0.0
+    null = _null(values)
+    lost = _lost(lengths, directions, null)
     scale = 1.0 / np.where(lengths > 0.0, lengths, 1.0)
     if kind == "classical":
         half = (directions[~null] / values[~null, None]) * scale
         cov = (rss / dof if dof > 0 else math.nan) * (half.T @ half)
         form = "exact"
     else:
-        cov, form = _robust(problem, theta, chosen, dof, kind, scale, directions[~null].T)
+        parts = _robust(problem, theta, chosen, scale, directions[~null].T, clusters)
+        form = parts.form
+        if kind == "sandwich":
+            cov = parts.inverse @ parts.meat @ parts.inverse
+        else:
+            cov = (parts.spread / dof if dof > 0 else math.nan) * parts.inverse
+        cov *= scale[:, None] * scale[None, :]
     cov[lost, :] = np.nan
     cov[:, lost] = np.nan
     return cov, form
+
+
+def bread(
+    problem: Problem, theta: NDArray[np.float64], chosen: NDArray[np.bool_]
+) -> tuple[NDArray[np.float64], str]:
+    """Return the inverse Hessian of the objective, without any scale of the noise.
+
+    Parameters
+    ----------
+    problem, theta, chosen
+        As for `covariance`.
+
+    Returns
+    -------
+    inverse : ndarray of float, shape (p, p)
+        Natural units, NaN as in `covariance`.
+    form : str
+        As for `covariance`.
+    """
+    p = int(chosen.sum())
+    factor, _ = triangle(problem, theta, chosen)
+    if not np.isfinite(factor).all():
+        return np.full((p, p), np.nan), "exact"
+    lengths, values, directions = singular_directions(factor)
+    null = _null(values)
+    lost = _lost(lengths, directions, null)
+    scale = 1.0 / np.where(lengths > 0.0, lengths, 1.0)
+    parts = _robust(problem, theta, chosen, scale, directions[~null].T, None)
+    inverse = parts.inverse * scale[:, None] * scale[None, :]
+    inverse[lost, :] = np.nan
+    inverse[:, lost] = np.nan
+    return inverse, parts.form
+
+
+def _null(values: NDArray[np.float64]) -> NDArray[np.bool_]:
+    return values <= _RANK * max(1.0, float(values[0]) if values.size else 1.0)
+
+
+def _lost(
+    lengths: NDArray[np.float64], directions: NDArray[np.float64], null: NDArray[np.bool_]
+) -> NDArray[np.bool_]:
+    """Parameters that the rows do not determine."""
+    lost: NDArray[np.bool_] = (directions[null] ** 2).sum(axis=0) > 1e-8
+    lost |= lengths == 0.0
+    return lost
+
+
+@dataclass(frozen=True, eq=False)
+class _Parts:
+    """What the robust kinds are made of, in scaled parameters."""
+
+    inverse: NDArray[np.float64]
+    meat: NDArray[np.float64]
+    spread: float
+    form: str
 
 
 def _robust(
     problem: Problem,
     theta: NDArray[np.float64],
     chosen: NDArray[np.bool_],
-    dof: int,
-    kind: CovKind,
     scale: NDArray[np.float64],
     basis: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], str]:
-    p, smooth = int(chosen.sum()), problem.loss.smooth
+    clusters: NDArray[np.intp] | None,
+) -> _Parts:
+    p = int(chosen.sum())
+    smooth = problem.loss.smooth
     full, gauss, meat = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
-    width = None if smooth else _bandwidth(problem, theta)
+    sums = np.zeros((0 if clusters is None else int(clusters.max()) + 1, p))
+    width = _window(problem, theta)
     psi2 = curved = total = 0.0
-    outer = scale[:, None] * scale[None, :]
     for block in rows(problem, theta, chosen, curvature=smooth):
         psi = problem.loss.psi(block.residual)
         bend = (
             problem.loss.curvature(block.residual)
             if width is None
-            else _jump(problem.loss) * _kernel(block.residual / width) / width
+            else _smoothed(problem.loss, block.residual, width)
         )
         scaled = block.jacobian * scale
         gauss += scaled.T @ ((block.weight * bend)[:, None] * scaled)
-        meat += scaled.T @ (((block.weight * psi) ** 2)[:, None] * scaled)
+        if clusters is None:
+            meat += scaled.T @ (((block.weight * psi) ** 2)[:, None] * scaled)
+        else:
+            np.add.at(sums, clusters[block.index], (block.weight * psi)[:, None] * scaled)
         if block.second is not None:
             pull = block.weight * psi
-            full -= _scatter(block.second, block.where, pull * block.slope, p) * outer
+            full -= _scatter(block.second, block.where, pull * block.slope, p) * np.outer(scale, scale)
             if problem.residual == "log":
                 full += scaled.T @ (pull[:, None] * scaled)
         psi2 += float(block.weight @ psi**2)
         curved += float(block.weight @ bend)
         total += float(block.weight.sum())
+    if clusters is not None:
+        used = problem.weights > 0.0
+        n, count = int(used.sum()), len(np.unique(clusters[used]))
+        small = count / (count - 1) * (n - 1) / (n - p) if count > 1 and n > p else math.nan
+        meat = small * (sums.T @ sums)
     prior = _prior_curvature(problem, theta)[chosen] * scale**2
     gauss[np.diag_indices(p)] += prior
-    form = "exact" if smooth else "kernel"
-    hessian = gauss + full
-    inverse = _inverse(hessian, basis)
+    form = "exact" if width is None else "kernel"
+    inverse = _inverse(gauss + full, basis)
     if inverse is None and smooth:
         form, inverse = "gauss-newton", _inverse(gauss, basis)
     if inverse is None:
-        return np.full((p, p), np.nan), form
-    if kind == "sandwich":
-        core = inverse @ meat @ inverse
-    else:
-        kappa = math.nan if dof <= 0 or curved <= 0.0 else (psi2 / dof) / (curved / total)
-        core = kappa * inverse
-    return core * outer, form
+        inverse = np.full((p, p), np.nan)
+    return _Parts(inverse, meat, math.nan if curved <= 0.0 else psi2 / (curved / total), form)
 
 
 def _scatter(
@@ -400,10 +481,29 @@ def _prior_curvature(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np
     return diagonal
 
 
-def _jump(loss: Loss) -> float:
-    """Jump of the derivative of the loss at zero."""
-    tau = loss.scale if loss.kind == "quantile" else None
-    return loss.above + 1.0 if tau is None else loss.above * tau + (1.0 - tau)
+def _window(problem: Problem, theta: NDArray[np.float64]) -> float | None:
+    """Half-width of the window that smooths the second derivative of the loss; None where none is needed."""
+    loss = problem.loss
+    if not loss.robust:
+        return None
+    width = _bandwidth(problem, theta)
+    # A core as wide as half the window holds rows enough to average over by themselves.
+    return width if not loss.smooth or loss.scale < 0.5 * width else None
+
+
+def _smoothed(loss: Loss, r: NDArray[np.float64], width: float) -> NDArray[np.float64]:
+    """Second derivative of the loss, averaged over r - width to r + width with a parabolic kernel.
+
+    By parts it is an integral of the first derivative, which also kinked losses have.
+    """
+    if not loss.smooth:
+        tau = loss.scale if loss.kind == "quantile" else None
+        jump = loss.above + 1.0 if tau is None else loss.above * tau + (1.0 - tau)
+        return jump * np.where(np.abs(r) <= width, 0.75 * (1.0 - (r / width) ** 2), 0.0) / width
+    out = np.zeros_like(r)
+    for node, weight in zip(*np.polynomial.legendre.leggauss(_NODES), strict=True):
+        out -= (1.5 * weight * node / width) * loss.psi(r - width * node)
+    return out
 
 
 def _bandwidth(problem: Problem, theta: NDArray[np.float64]) -> float:
@@ -421,10 +521,6 @@ def _bandwidth(problem: Problem, theta: NDArray[np.float64]) -> float:
     lower, upper = np.quantile(r, [0.25, 0.75])
     spread = min(float(r.std()), float(upper - lower) / 1.349)
     return max(spread * (normal.inv_cdf(high) - normal.inv_cdf(low)), np.finfo(np.float64).tiny)
-
-
-def _kernel(u: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.where(np.abs(u) <= 1.0, 0.75 * (1.0 - u * u), 0.0)
 
 
 def _core_law(problem: Problem) -> CoreLaw:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from .jackknife import Jackknife
+    from .profile import Profile
+    from .region import ProfileRegion
     from .result import Fit
 
 __all__ = ["FitPlot"]
@@ -121,6 +124,86 @@ class FitPlot:
         ax.set_ylabel(str(fit.law.target))
         return ax
 
+    def profile(
+        self,
+        name: str | tuple[str, str] | Profile | ProfileRegion,
+        *,
+        level: float = 0.95,
+        ax: Axes | None = None,
+        **options: Any,
+    ) -> Axes:
+        """Plot the profile likelihood of one parameter or of two.
+
+        Parameters
+        ----------
+        name : str, pair of str, Profile or ProfileRegion
+            What `Fit.profile` takes, or what it gave.
+        level : float, default 0.95
+            Coverage of the interval or region; not used if a profile is given.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if not given.
+        **options
+            Passed on to `Fit.profile`: ``kind``, ``by``, ``points``.
+
+        Returns
+        -------
+        matplotlib Axes
+            Of one parameter: the square root of the statistic over the held value, straight lines for a law
+            that is linear in it, with the interval shaded. Of
+            two: the statistic as shades with the outline of the region.
+        """
+        from .profile import Profile
+        from .region import ProfileRegion
+
+        given = isinstance(name, Profile | ProfileRegion)
+        if given and options:
+            raise ValueError(f"{next(iter(options))}= has no effect on a profile that is already there")
+        shown: Any = name if given else self._fit.profile(name, level=level, **options)  # type: ignore[arg-type]
+        ax = _axes(ax)
+        return _region(ax, shown) if isinstance(shown, ProfileRegion) else _curve(ax, shown)
+
+    def influence(
+        self, by: Any = None, *, jackknife: Jackknife | None = None, label: int = 5, ax: Axes | None = None
+    ) -> Axes:
+        """Plot how far each row or cluster moves the fit.
+
+        Parameters
+        ----------
+        by : str or array_like, optional
+            Clusters, as for `Fit.jackknife`.
+        jackknife : Jackknife, optional
+            What `Fit.jackknife` gave, to plot it without new refits.
+        label : int, default 5
+            How many of the most influential ones to name.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if not given.
+
+        Returns
+        -------
+        matplotlib Axes
+            The Cook-like distance of each; refits that are not valid stand as crosses on the upper edge.
+        """
+        if by is not None and jackknife is not None:
+            raise ValueError("by= has no effect on a jackknife that is already there")
+        found = self._fit.jackknife(by) if jackknife is None else jackknife
+        ax = _axes(ax)
+        place = np.arange(len(found.keys))
+        good = found.valid & np.isfinite(found.cook)
+        ax.vlines(place[good], 0.0, found.cook[good], color="0.3", linewidth=1.0)
+        ax.scatter(place[good], found.cook[good], s=12, color="0.3", linewidths=0)
+        ax.set_ylim(bottom=0.0)
+        if not good.all():
+            top = np.full(int((~good).sum()), 1.0)
+            edge = ax.get_xaxis_transform()
+            ax.scatter(place[~good], top, marker="x", color="tab:red", transform=edge, clip_on=False)
+        for key, cook in found.most(label):
+            index = found.keys.index(key)
+            if good[index]:
+                ax.annotate(str(key), (index, cook), xytext=(3, 2), textcoords="offset points", fontsize=8)
+        ax.set_xlabel("row" if found.by is None else f"cluster ({found.by})")
+        ax.set_ylabel("influence (Cook-like distance)")
+        return ax
+
     def _input(self, name: str) -> NDArray[np.float64]:
         inputs = self._fit._problem.inputs
         if name not in inputs:
@@ -132,6 +215,35 @@ class FitPlot:
     def _curve(self, at: dict[str, Any]) -> NDArray[np.float64]:
         mean: NDArray[np.float64] = np.asarray(self._fit.predict(at).mean)
         return mean
+
+
+def _curve(ax: Axes, shown: Profile) -> Axes:
+    root = np.sqrt(shown.statistic)
+    ax.plot(shown.values, root, color="0.2", linewidth=1.2, marker="o", markersize=2.5)
+    low = shown.lower if np.isfinite(shown.lower) else shown.values[0]
+    high = shown.upper if np.isfinite(shown.upper) else shown.values[-1]
+    ax.axvspan(low, high, color="tab:blue", alpha=0.12, linewidth=0)
+    ax.axhline(float(np.sqrt(shown.threshold)), color="0.6", linewidth=0.8, linestyle=":")
+    ax.axvline(shown.value, color="0.6", linewidth=0.8)
+    ax.set_xlabel(shown.name)
+    ax.set_ylabel("root of the profile statistic")
+    ax.set_ylim(bottom=0.0)
+    if shown.values[0] > 0.0:
+        _log_if_wide(ax, shown.values)
+    return ax
+
+
+def _region(ax: Axes, shown: ProfileRegion) -> Axes:
+    if shown.statistic.size:
+        root = np.sqrt(shown.statistic)
+        levels = np.linspace(0.0, 3.0, 13) * float(np.sqrt(shown.threshold))
+        ax.contourf(*shown.values, root.T, levels=levels, cmap="Blues_r", extend="max")
+    edge = np.concatenate([shown.outline, shown.outline[:1]])
+    ax.plot(edge[:, 0], edge[:, 1], color="tab:red", linewidth=1.2)
+    ax.plot(*shown.best, marker="+", color="tab:red", markersize=8)
+    ax.set_xlabel(shown.names[0])
+    ax.set_ylabel(shown.names[1])
+    return ax
 
 
 def _axes(ax: Axes | None) -> Axes:

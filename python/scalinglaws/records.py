@@ -85,6 +85,8 @@ class StartsReport:
         How many basins were found.
     seed : int or None
         Seed of the Sobol sequence.
+    best : tuple of float or None
+        The start of the best local fit, in the order of the fitted law's parameters; None if not known.
     """
 
     kind: StartKind
@@ -93,6 +95,7 @@ class StartsReport:
     hits: int
     basins: int
     seed: int | None
+    best: tuple[float, ...] | None = None
 
     @property
     def share(self) -> float:

@@ -45,6 +45,7 @@ def summary(fit: Fit) -> str:
         lines.append(f"{left[0]:<12}{left[1]:<28}{right[0]:<14}{right[1]}".rstrip())
     lines += ["", *_table(fit), "", f"standard errors: {kind}"]
     lines += _starts(fit)
+    lines += _determined(fit)
     lines += _wrapped(f"{'valid' if fit.valid else 'NOT VALID'}: {fit.message}", "")
     return "\n".join(lines)
 
@@ -82,6 +83,21 @@ def _starts(fit: Fit) -> list[str]:
     if len(fit.basins) > 1:
         second = fit.basins[1]
         lines.append(f"next basin: objective {second.objective:.8g}, {second.hits} hits")
+    return lines
+
+
+def _determined(fit: Fit) -> list[str]:
+    """Say what the runs determine, where the fit still holds them or was saved with the answer."""
+    if not fit.has_data and "diagnostics" not in fit._known:
+        return []
+    found = fit.diagnostics
+    if not found.names:
+        return []
+    lines = [
+        f"effective parameters {found.effective:.1f} of {fit.nfree}, condition number {found.condition:.1e}"
+    ]
+    for note in found.notes:
+        lines += _wrapped(note, "  ")
     return lines
 
 

@@ -15,12 +15,13 @@ from numpy.typing import ArrayLike, NDArray
 from .backends import Interrupt, Progress, get_backend
 from .data import data_hash, read_inputs
 from .errors import DataError, near
-from .inference import CovKind, covariance, residuals
+from .inference import CovKind, residuals
 from .law import Law
 from .losses import Loss
 from .problem import Problem, Residual
 from .records import Basin, FittedParam, Prediction, Refits, StartsReport
 from .ties import Binding
+from .uncertainty import Uncertainty
 from .verdict import at_bounds
 
 if TYPE_CHECKING:
@@ -32,7 +33,7 @@ _KINDS: tuple[CovKind, ...] = ("sandwich", "classical", "hessian")
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Fit:
+class Fit(Uncertainty):
     """A fitted law. Made by `fit`; immutable, picklable, and safe to share between threads.
 
     Parameters
@@ -197,79 +198,6 @@ class Fit:
 
     # ---------------------------------------------------------------- uncertainty
 
-    def cov(self, kind: CovKind | None = None) -> NDArray[np.float64]:
-        """Return the covariance of the parameters.
-
-        Parameters
-        ----------
-        kind : {"sandwich", "classical", "hessian"}, optional
-            ``"sandwich"`` allows for unequal noise and is the default for robust losses; ``"classical"`` is
-            s^2 (J'WJ)^-1, the default for the squared loss; ``"hessian"`` is the scaled inverse of the exact
-            Hessian of the objective.
-
-        Returns
-        -------
-        ndarray of float, shape (q, q)
-            In the order of `names`, natural units. Rows of fixed parameters are zero, and so are those of
-            parameters at a bound: the rest is the covariance given that the bound holds. Rows of parameters
-            that the runs do not determine are NaN.
-
-        Notes
-        -----
-        The Hessian of a Huber loss with a delta far below the noise rests on the few rows within delta;
-        refits of resampled rows (`refit`) are the better measure then.
-        """
-        kind = self._kind(kind)
-        key = f"cov_{kind}"
-        if key not in self._known:
-            problem = self._need_rows(f"cov({kind!r})")
-            chosen = problem.free & (at_bounds(problem, self._theta) == 0)
-            with np.errstate(all="ignore"):
-                inner, form = covariance(problem, self._theta, chosen, self.dof, kind)
-            cov = np.zeros((self._theta.size, self._theta.size))
-            cov[np.ix_(chosen, chosen)] = inner
-            self._known[f"form_{kind}"] = form
-            self._known[key] = self._through_ties(cov)
-        return cast("NDArray[np.float64]", self._known[key]).copy()
-
-    def stderr(self, kind: CovKind | None = None) -> dict[str, float]:
-        """Return standard errors by name.
-
-        Parameters
-        ----------
-        kind : {"sandwich", "classical", "hessian"}, optional
-            As for `cov`.
-
-        Returns
-        -------
-        dict of str to float
-            Natural units: 0 for fixed parameters, NaN at a bound (intervals there have one side) and where
-            the runs do not determine the parameter.
-        """
-        with np.errstate(invalid="ignore"):
-            errors = np.sqrt(np.diagonal(self.cov(kind)))
-        bound = self._at_bound
-        return {
-            name: math.nan if name in bound else error
-            for name, error in zip(self.names, errors.tolist(), strict=True)
-        }
-
-    def corr(self, kind: CovKind | None = None) -> NDArray[np.float64]:
-        """Return the correlations of the parameters, NaN in rows of those that do not vary.
-
-        Parameters
-        ----------
-        kind : {"sandwich", "classical", "hessian"}, optional
-            As for `cov`.
-        """
-        cov = self.cov(kind)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            scale = 1.0 / np.sqrt(np.diagonal(cov))
-            scale[~np.isfinite(scale)] = np.nan
-            corr = cov * scale[:, None] * scale[None, :]
-        corr[np.diag_indices(len(corr))] = 1.0
-        return corr
-
     def predict(
         self, data: Any, level: float | None = None, *, kind: CovKind | None = None, new_run: bool = False
     ) -> Prediction:
@@ -393,7 +321,7 @@ class Fit:
 
     @property
     def plot(self) -> FitPlot:
-        """Plots: ``fit.plot.residuals()`` and ``fit.plot.loss()``; they need matplotlib."""
+        """Plots: ``loss``, ``residuals``, ``profile`` and ``influence``; they need matplotlib."""
         from .plot import FitPlot
 
         return FitPlot(self)

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +23,9 @@ from .problem import Problem
 from .records import Basin, StartsReport
 from .result import Fit
 from .ties import bind
+
+if TYPE_CHECKING:
+    from .diagnostics import Diagnostics
 
 __all__ = ["fit_from_dict", "fit_to_dict", "law_from_dict", "law_to_dict", "load", "save"]
 
@@ -156,7 +159,10 @@ def fit_to_dict(fit: Fit, *, data: bool = True) -> dict[str, Any]:
             }
             for basin in fit.basins
         ],
-        "starts": asdict(fit.starts),
+        "starts": {
+            **asdict(fit.starts),
+            "best": None if fit.starts.best is None else [_plain(value) for value in fit.starts.best],
+        },
         "nobs": fit.nobs,
         "rss": _plain(fit.rss),
         "seconds": _plain(fit.seconds),
@@ -171,6 +177,7 @@ def fit_to_dict(fit: Fit, *, data: bool = True) -> dict[str, Any]:
             "weights": _list(problem.weights),
         }
     else:
+        content["diagnostics"] = _plain_all(asdict(fit.diagnostics))
         content["known"] = {
             "cost": _plain(fit._cost),
             "log_weights": _plain(fit._log_weights),
@@ -232,6 +239,8 @@ def fit_from_dict(content: Mapping[str, Any]) -> Fit:
     known: dict[str, Any] = {"rss": float(content["rss"]), "data_hash": content["data_hash"]}
     for name, value in content.get("known", {}).items():
         known[name] = np.array([_array(row) for row in value]) if name.startswith("cov_") else float(value)
+    if "diagnostics" in content:
+        known["diagnostics"] = _diagnostics(content["diagnostics"])
     return Fit(
         law=law,
         residual=content["residual"],
@@ -251,7 +260,7 @@ def fit_from_dict(content: Mapping[str, Any]) -> Fit:
             )
             for basin in content["basins"]
         ),
-        starts=StartsReport(**content["starts"]),
+        starts=_starts(content["starts"]),
         nobs=content["nobs"],
         columns=dict(content["columns"]),
         seconds=float(content["seconds"]),
@@ -315,6 +324,46 @@ def load(path: str | os.PathLike[str]) -> Fit:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{os.fspath(path)} is not a saved fit: {error}") from None
     return fit_from_dict(content)
+
+
+def _plain_all(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {name: _plain_all(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain_all(entry) for entry in value]
+    return _plain(value) if isinstance(value, float) else value
+
+
+def _diagnostics(content: Mapping[str, Any]) -> Diagnostics:
+    from .diagnostics import Diagnostics, Direction
+
+    directions = tuple(
+        Direction(
+            eigenvalue=float(entry["eigenvalue"]),
+            step={name: float(value) for name, value in entry["step"].items()},
+            names=tuple(entry["names"]),
+            words=entry["words"],
+        )
+        for entry in content["directions"]
+    )
+    return Diagnostics(
+        names=tuple(content["names"]),
+        spectrum=tuple(map(float, content["spectrum"])),
+        condition=float(content["condition"]),
+        directions=directions,
+        effective=float(content["effective"]),
+        distinct={name: int(count) for name, count in content["distinct"].items()},
+        bounds=dict(content["bounds"]),
+        unmoved=tuple(content["unmoved"]),
+        notes=tuple(content["notes"]),
+    )
+
+
+def _starts(content: Mapping[str, Any]) -> StartsReport:
+    # Files of the first releases do not hold the start of the best fit.
+    best = content.get("best")
+    known = {name: value for name, value in content.items() if name != "best"}
+    return StartsReport(**known, best=None if best is None else tuple(map(float, best)))
 
 
 def _plain(value: float) -> float | str:

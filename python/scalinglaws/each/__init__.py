@@ -2,7 +2,6 @@
 
 ==============  ==============================================================================================
 ``call``        the call itself
-``grouping``    which rows belong to which group; a table with one row for each group
 ``rounds``      every group fitted once, several at a time
 ``joint``       parameters that all groups share: rounds at trial values, then one joint fit
 ``fits``        the answer: a mapping from group to fit, a table, predictions

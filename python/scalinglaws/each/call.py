@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from ..backends import Progress
 from ..errors import DataError, FitWarning
+from ..grouping import as_by, key_table, spoken
 from ..law import Law
 from ..losses import Loss
 from ..priors import Prior
@@ -18,7 +19,6 @@ from ..recipe import Recipe, check_progress
 from ..result import Fit
 from ..starts import Rng, StartsLike
 from .fits import FACTS, Fits
-from .grouping import as_by, key_table, spoken
 
 __all__ = ["fit_each"]
 

@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, near
+from ..grouping import Groups, Key, group_rows, spoken, with_columns
 from ..inference import CovKind
 from ..law import Law
 from ..records import Prediction
 from ..result import Fit
 from ..tables import open_table, take
-from .grouping import Groups, Key, group_rows, spoken, with_columns
 
 __all__ = ["FACTS", "Fits"]
 

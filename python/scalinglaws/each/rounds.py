@@ -16,12 +16,12 @@ from ..backends import Progress
 from ..backends.rust import thread_count
 from ..data import RawRuns, find_runs
 from ..errors import DataError
+from ..grouping import Groups, group_rows, spoken
 from ..law import Law
 from ..recipe import Recipe
 from ..result import Fit
 from ..starts import seed_of
 from ..tables import open_table, spoken_rows, take
-from .grouping import Groups, group_rows, spoken
 
 __all__ = ["GroupedRows", "Watch", "run_groups", "seeded"]
 

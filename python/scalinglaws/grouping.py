@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..errors import DataError, near
-from ..tables import MISSING, Source, is_missing, open_table, spoken_rows, take
+from .errors import DataError, near
+from .tables import MISSING, Source, is_missing, open_table, spoken_rows, take
 
 __all__ = [
     "Groups",

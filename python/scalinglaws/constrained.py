@@ -1,0 +1,346 @@
+"""Refits with some parameters held, and the statistic that says how far the objective has risen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backends import get_backend
+from .clusters import read_clusters
+from .errors import near
+from .inference import CovKind, bread, covariance, residuals, triangle
+from .verdict import at_bounds
+
+if TYPE_CHECKING:
+    from .priors import Prior
+    from .problem import Problem
+    from .result import Fit
+
+__all__ = ["Constrained", "Noise", "Point", "check_options", "measure_noise"]
+
+# The lowest positive value that is tried; below it powers leave the range of float64.
+_TINY = 1e-280
+# Steps of a refit that did not converge at the first attempt.
+_PATIENT = 10_000
+# An objective this share below the fit's is another minimum and not rounding.
+_LOWER = 1e-9
+# Other basins that are tried as starts, where they lie close enough to matter.
+_BASINS = 2
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """One constrained refit.
+
+    Parameters
+    ----------
+    at : tuple of float
+        Working coordinates of the held parameters.
+    objective : float
+        The lowest objective found, penalties of all priors included.
+    theta : ndarray of float, shape (k,)
+        All parameters in the order of ``problem.names``.
+    converged : bool
+        Whether the refit converged.
+    """
+
+    at: tuple[float, ...]
+    objective: float
+    theta: NDArray[np.float64]
+    converged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Noise:
+    """What divides the rise of the objective.
+
+    Parameters
+    ----------
+    kind : str
+        Kind of covariance that it agrees with.
+    dof : int
+        Degrees of freedom of the threshold.
+    scale : float or None
+        The divisor, where it is the same in every direction.
+    cov, inverse : ndarray of float, shape (d, d)
+        Covariance asked for and inverse Hessian of the held parameters.
+    """
+
+    kind: CovKind
+    dof: int
+    scale: float | None
+    cov: NDArray[np.float64]
+    inverse: NDArray[np.float64]
+
+    def kappa(self, direction: NDArray[np.float64]) -> float:
+        """Return the divisor for a shift of the held parameters, in the units of `cov`."""
+        if self.scale is not None:
+            return self.scale
+        wanted = float(direction @ np.linalg.solve(self.cov, direction))
+        given = float(direction @ np.linalg.solve(self.inverse, direction))
+        return given / wanted
+
+
+def check_options(level: float, points: int) -> None:
+    """Refuse a level outside (0, 1) and a number of points that is no number of points."""
+    if isinstance(level, bool) or not isinstance(level, int | float | np.floating) or not 0.0 < level < 1.0:
+        raise ValueError(f"level must lie between 0 and 1, not {level!r}")
+    whole = isinstance(points, int | np.integer) and not isinstance(points, bool)
+    if not whole or points == 1 or points < 0:
+        raise ValueError(f"points must be 0 or a whole number of at least 2, not {points!r}")
+
+
+def measure_noise(fit: Fit, held: Sequence[int], kind: CovKind | None, by: Any) -> Noise:
+    """Find the divisor of the statistic for the held parameters.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit.
+    held : sequence of int
+        Positions in ``problem.names``.
+    kind : str or None
+        Kind of covariance.
+    by : str, array_like or None
+        Clusters of rows.
+
+    Returns
+    -------
+    Noise
+        The divisor and the covariance it belongs to.
+
+    Raises
+    ------
+    ValueError
+        If the kind does not go with the loss or with `by`, or there is no noise to measure.
+    """
+    problem, theta = fit._problem, fit._theta
+    if by is not None and kind not in (None, "sandwich"):
+        raise ValueError(f"by= makes a cluster-robust sandwich; kind {fit._kind(kind)!r} has no clusters")
+    kind = "sandwich" if by is not None else fit._kind(kind)
+    if kind == "classical" and fit.loss.robust:
+        raise ValueError(
+            f"the loss {fit.loss} is no likelihood whose scale the residuals' sum of squares could give: use "
+            "kind='sandwich' or kind='hessian'"
+        )
+    if fit.dof <= 0:
+        raise ValueError(
+            f"{fit.nobs} rows and {fit.nfree} parameters leave no degree of freedom to measure the noise with"
+        )
+    # A held parameter moves off its bound, so its own row is needed; others at a bound stay there.
+    chosen = problem.free & (at_bounds(problem, theta) == 0)
+    chosen[list(held)] = True
+    within = [int(np.flatnonzero(np.flatnonzero(chosen) == index)[0]) for index in held]
+    part = np.ix_(within, within)
+    dof, codes = fit.dof, None
+    if by is not None:
+        clusters = read_clusters(fit, by, least=int(chosen.sum()) + 1)
+        codes, dof = clusters.codes, clusters.count - 1
+    with np.errstate(all="ignore"):
+        cov = covariance(problem, theta, chosen, fit.dof, kind, codes)[0][part]
+        if kind == "classical":
+            scale = triangle(problem, theta, chosen)[1] / fit.dof
+            noise = Noise(kind, dof, scale, cov, cov / scale if scale > 0.0 else cov)
+        else:
+            inverse = bread(problem, theta, chosen)[0][part]
+            ratio = float(cov[0, 0] / inverse[0, 0])
+            noise = Noise(kind, dof, ratio if len(within) == 1 or kind == "hessian" else None, cov, inverse)
+    usable = (
+        np.isfinite(cov).all() if noise.scale is None else math.isfinite(noise.scale) and noise.scale > 0.0
+    )
+    if not usable or not _above_rounding(problem, theta):
+        raise ValueError(
+            "the noise cannot be measured: the fit passes through every row or its curvature is not finite"
+        )
+    return noise
+
+
+def _above_rounding(problem: Problem, theta: NDArray[np.float64]) -> bool:
+    """Whether any residual is larger than rounding makes it."""
+    fitted, residual = residuals(problem, theta)
+    size = np.ones_like(fitted) if problem.residual == "log" else np.abs(fitted)
+    used = problem.weights > 0.0
+    return bool((np.abs(residual[used]) > 1e-13 * np.maximum(size[used], np.abs(residual[used]))).any())
+
+
+class Constrained:
+    """Refits of one fit with some of its parameters held.
+
+    Working coordinates are logarithms for positive parameters and the parameters themselves for others.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit; it must have converged.
+    names : sequence of str
+        Fitted parameters to hold.
+    noise : Noise or None
+        Divisor of the statistic, measured if not given.
+    kind, by
+        As for `measure_noise`.
+
+    Raises
+    ------
+    ValueError
+        If a name is not a fitted parameter, or the fit did not converge.
+    """
+
+    def __init__(self, fit: Fit, names: Sequence[str], kind: CovKind | None, by: Any) -> None:
+        self.fit, self.problem = fit, fit._need_rows("profile")
+        self.names = tuple(names)
+        self.held = tuple(_position(fit, name) for name in names)
+        if not fit.success:
+            raise ValueError(
+                f"the fit did not converge ({fit.status}), so there is no minimum to measure from: "
+                f"{fit.message}"
+            )
+        self.noise = measure_noise(fit, self.held, kind, by)
+        owners = [self.problem.law.params[self.problem.owners[index]] for index in self.held]
+        self.logs = tuple(owner.kind == "positive" for owner in owners)
+        self.bounds = tuple(owner.bounds for owner in owners)
+        self.best = fit._theta
+        self.minimum = fit.objective
+        self.origin = tuple(
+            math.log(max(value, _TINY)) if log else value
+            for value, log in zip(self.best[list(self.held)].tolist(), self.logs, strict=True)
+        )
+        # In working coordinates regions are least bent, so directions mean the same far out as nearby.
+        with np.errstate(all="ignore"):
+            unit = np.where(self.logs, self.best[list(self.held)], 1.0)
+            outer = np.outer(unit, unit)
+            self.noise = replace(self.noise, cov=self.noise.cov / outer, inverse=self.noise.inverse / outer)
+            width = np.sqrt(np.diagonal(self.noise.cov))
+        # Distances between points are taken in standard errors.
+        self.width = np.where(np.isfinite(width) & (width > 0.0), width, 1.0)
+        self.points: list[Point] = [Point(self.origin, self.minimum, self.best, True)]
+        self.unconverged = 0
+        self.lower: Point | None = None
+        self._others = self._basins()
+
+    def natural(self, at: Sequence[float]) -> tuple[float, ...]:
+        """Return the values of the held parameters, natural units, inside their domains."""
+        out = []
+        for u, log, (low, high) in zip(at, self.logs, self.bounds, strict=True):
+            value = math.exp(min(max(u, math.log(_TINY)), -math.log(_TINY))) if log else u
+            out.append(min(max(value, low), high))
+        return tuple(out)
+
+    def refit(self, at: Sequence[float]) -> Point:
+        """Fit all other parameters again.
+
+        Parameters
+        ----------
+        at : sequence of float
+            Working coordinates of the held parameters.
+
+        Returns
+        -------
+        Point
+            The lowest of the refits from the nearest known points and from other basins.
+        """
+        at = tuple(at)
+        steps = (np.array([point.at for point in self.points]) - at) / self.width
+        order = np.argsort(np.einsum("ij,ij->i", steps, steps), kind="stable")
+        starts = [self.points[order[0]].theta]
+        if len(at) == 1:
+            # The nearest point on the other side too, so that a refit between two branches sees both.
+            across = order[steps[order, 0] * steps[order[0], 0] < 0.0]
+            starts += [self.points[index].theta for index in across[:1]]
+        starts += self._others
+        values = dict(zip(self.names, self.natural(at), strict=True))
+        point = self._solve(at, values, np.array(starts))
+        if not point.converged:
+            self.unconverged += 1
+        if point.objective < self.minimum - _LOWER * abs(self.minimum) and (
+            self.lower is None or point.objective < self.lower.objective
+        ):
+            self.lower = point
+        if math.isfinite(point.objective):
+            self.points.append(point)
+        return point
+
+    def statistic(self, point: Point) -> float:
+        """Return 2 (F - F_min) / kappa, at least 0."""
+        rise = 2.0 * (point.objective - self.minimum)
+        if not rise > 0.0:
+            return math.inf if math.isnan(rise) else 0.0
+        return rise / self.noise.kappa(np.subtract(point.at, self.origin))
+
+    def messages(self) -> list[str]:
+        """Return what the reader of the result has to know about the refits."""
+        out = []
+        if self.lower is not None:
+            values = ", ".join(
+                f"{name} = {value:.6g}"
+                for name, value in zip(self.names, self.natural(self.lower.at), strict=True)
+            )
+            out.append(
+                f"a refit with {values} found the objective {self.lower.objective:.10g}, below the fit's "
+                f"{self.minimum:.10g}: the fit is not at the lowest minimum, fit again with more starts"
+            )
+        if self.unconverged:
+            out.append(
+                f"{self.unconverged} refits did not converge; where they count, the interval is too short"
+            )
+        return out
+
+    def _solve(
+        self, at: tuple[float, ...], values: Mapping[str, float], starts: NDArray[np.float64]
+    ) -> Point:
+        problem = self.problem
+        starts = starts.copy()
+        starts[:, list(self.held)] = list(values.values())
+        # The penalty of a held parameter is a constant of the refit, but it belongs to the objective.
+        extra = sum(
+            problem.priors[name].penalty(value) for name, value in values.items() if name in problem.priors
+        )
+        rest = {name: prior for name, prior in problem.priors.items() if name not in values}
+        if int(problem.free.sum()) == len(self.held):
+            theta = starts[0]
+            return Point(at, _objective(problem, theta, rest) + extra, theta, True)
+        held = replace(problem, fixed={**problem.fixed, **values}, priors=rest)
+        solver = get_backend(self.fit.backend)
+        solved = solver.solve(held, starts, threads=1)
+        best = solved.best
+        converged = solved.status[best] in ("converged", "bound")
+        if not converged and math.isfinite(solved.objective[best]):
+            solved = solver.solve(held, solved.theta[best][None, :], max_iter=_PATIENT, threads=1)
+            best, converged = 0, solved.status[0] in ("converged", "bound")
+        return Point(at, float(solved.objective[best]) + extra, np.array(solved.theta[best]), converged)
+
+    def _basins(self) -> list[NDArray[np.float64]]:
+        """Other minima of the fit that a refit may fall into, as starts."""
+        out = []
+        for basin in self.fit.basins[1:]:
+            theta = np.array([basin.values[name] for name in self.problem.names])
+            if basin.status in ("converged", "bound") and np.isfinite(theta).all():
+                out.append(theta)
+        return out[:_BASINS]
+
+
+def _objective(problem: Problem, theta: NDArray[np.float64], priors: Mapping[str, Prior]) -> float:
+    with np.errstate(all="ignore"):
+        _, residual = residuals(problem, theta)
+        rows = float(problem.weights @ problem.loss.rho(residual))
+    position = {name: index for index, name in enumerate(problem.names)}
+    return rows + sum(prior.penalty(float(theta[position[name]])) for name, prior in priors.items())
+
+
+def _position(fit: Fit, name: object) -> int:
+    problem = fit._problem
+    free = [other for other, taken in zip(problem.names, problem.free, strict=True) if taken]
+    if name in free:
+        return problem.names.index(str(name))
+    if name in fit._binding.ties:
+        raise ValueError(f"{name!r} is tied or taken out, so it has no profile; take what it is tied to")
+    if name in problem.names:
+        raise ValueError(f"{name!r} is fixed, so it has no profile; fitted are {', '.join(map(repr, free))}")
+    members = [other for other in free if other.partition("[")[0] == name]
+    if members:
+        raise ValueError(f"{name!r} is grouped: name one of its values, such as {members[0]!r}")
+    raise ValueError(f"the fit has no parameter {name!r}.{near(str(name), free)}")

@@ -1,0 +1,306 @@
+"""How sure a fit is of its parameters: the methods of `Fit` that say so.
+
+They live here so that `result` stays a record; what they compute lives in `inference`, `profile`, `region`,
+`diagnostics` and `jackknife`.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any, cast, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .backends import Interrupt, Progress
+from .clusters import read_clusters
+from .inference import CovKind, covariance
+from .verdict import at_bounds
+
+if TYPE_CHECKING:
+    from .diagnostics import Diagnostics
+    from .jackknife import Jackknife
+    from .profile import Profile
+    from .region import ProfileRegion
+    from .result import Fit
+
+__all__ = ["Uncertainty"]
+
+
+class Uncertainty:
+    """Methods of a fit; `Fit` is the only class that has them."""
+
+    @property
+    def _fit(self) -> Fit:
+        return cast("Fit", self)
+
+    def cov(self, kind: CovKind | None = None, *, by: Any = None) -> NDArray[np.float64]:
+        """Return the covariance of the parameters.
+
+        Parameters
+        ----------
+        kind : {"sandwich", "classical", "hessian"}, optional
+            ``"sandwich"`` allows for unequal noise and is the default for robust losses and with `by`;
+            ``"classical"`` is s^2 (J'WJ)^-1, the default for the squared loss; ``"hessian"`` is the scaled
+            inverse of the exact Hessian of the objective.
+        by : str or array_like, shape (n,), optional
+            Rows of one cluster may have errors that depend on each other: a column that the law uses, or one
+            label for each row (``by=runs["config"]``). Only for the sandwich, which then carries the factor
+            G / (G - 1) (n - 1) / (n - p) for G clusters.
+
+        Returns
+        -------
+        ndarray of float, shape (q, q)
+            In the order of `names`, natural units. Rows of fixed parameters are zero, and so are those of
+            parameters at a bound: the rest is the covariance given that the bound holds. Rows of parameters
+            that the runs do not determine are NaN.
+
+        Raises
+        ------
+        ValueError
+            If the kind is unknown, or `by` is given for another kind than the sandwich.
+        DataError
+            If there are not more clusters than fitted parameters, because their scores then span too few
+            directions; or the labels do not match the rows.
+
+        Notes
+        -----
+        Both robust kinds rest on the density of the residuals around zero where the loss has a kink or a
+        narrow core; it is estimated from the residuals (Hall and Sheather's bandwidth), and is rough for few
+        rows.
+        """
+        fit = self._fit
+        if by is not None:
+            return self._clustered(kind, by)
+        kind = fit._kind(kind)
+        key = f"cov_{kind}"
+        if key not in fit._known:
+            problem = fit._need_rows(f"cov({kind!r})")
+            chosen = problem.free & (at_bounds(problem, fit._theta) == 0)
+            with np.errstate(all="ignore"):
+                inner, form = covariance(problem, fit._theta, chosen, fit.dof, kind)
+            fit._known[f"form_{kind}"] = form
+            fit._known[key] = self._spread(chosen, inner)
+        return cast("NDArray[np.float64]", fit._known[key]).copy()
+
+    def stderr(self, kind: CovKind | None = None, *, by: Any = None) -> dict[str, float]:
+        """Return standard errors by name.
+
+        Parameters
+        ----------
+        kind : {"sandwich", "classical", "hessian"}, optional
+            As for `cov`.
+        by : str or array_like, optional
+            As for `cov`.
+
+        Returns
+        -------
+        dict of str to float
+            Natural units: 0 for fixed parameters, NaN at a bound (intervals there have one side: `profile`)
+            and where the runs do not determine the parameter.
+        """
+        fit = self._fit
+        with np.errstate(invalid="ignore"):
+            errors = np.sqrt(np.diagonal(self.cov(kind, by=by)))
+        bound = fit._at_bound
+        return {
+            name: math.nan if name in bound else error
+            for name, error in zip(fit.names, errors.tolist(), strict=True)
+        }
+
+    def corr(self, kind: CovKind | None = None, *, by: Any = None) -> NDArray[np.float64]:
+        """Return the correlations of the parameters, NaN in rows of those that do not vary.
+
+        Parameters
+        ----------
+        kind : {"sandwich", "classical", "hessian"}, optional
+            As for `cov`.
+        by : str or array_like, optional
+            As for `cov`.
+
+        Returns
+        -------
+        ndarray of float, shape (q, q)
+            In the order of `names`, ones on the diagonal.
+        """
+        cov = self.cov(kind, by=by)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            scale = 1.0 / np.sqrt(np.diagonal(cov))
+            scale[~np.isfinite(scale)] = np.nan
+            corr = cov * scale[:, None] * scale[None, :]
+        corr[np.diag_indices(len(corr))] = 1.0
+        return corr
+
+    @overload
+    def profile(
+        self,
+        name: str,
+        *,
+        level: float = 0.95,
+        kind: CovKind | None = None,
+        by: Any = None,
+        points: int = 25,
+    ) -> Profile: ...
+
+    @overload
+    def profile(
+        self,
+        name: tuple[str, str],
+        *,
+        level: float = 0.95,
+        kind: CovKind | None = None,
+        by: Any = None,
+        points: int = 25,
+    ) -> ProfileRegion: ...
+
+    def profile(
+        self,
+        name: str | tuple[str, str],
+        *,
+        level: float = 0.95,
+        kind: CovKind | None = None,
+        by: Any = None,
+        points: int = 25,
+    ) -> Profile | ProfileRegion:
+        """Return the profile-likelihood interval of a parameter, or the region of two.
+
+        The parameter is held at a value and all others are fitted again; the interval ends where the lowest
+        objective has risen too far. Unlike value and standard error it follows the curvature of the law, does
+        not depend on how the law is parametrised, and has one side where a bound or the data leave only one.
+
+        Parameters
+        ----------
+        name : str or pair of str
+            A fitted parameter; ``"A[en]"`` for one value of a grouped one.
+        level : float, default 0.95
+            Coverage, between 0 and 1.
+        kind : {"sandwich", "classical", "hessian"}, optional
+            What gives the scale of the noise; the default of `cov`. See the notes.
+        by : str or array_like, shape (n,), optional
+            Clusters of rows as for `cov`; only with the sandwich.
+        points : int, default 25
+            Values along the curve (0 for the interval alone), or along each side of the grid of two.
+
+        Returns
+        -------
+        Profile or ProfileRegion
+            Ends, curve and refitted parameters; of two parameters a grid and the outline of the region.
+
+        Raises
+        ------
+        ValueError
+            If the name is not a fitted parameter, an option is not understood, the fit did not converge, or
+            it has no residual degrees of freedom.
+
+        Notes
+        -----
+        With F the lowest objective at a held value, the statistic is 2 (F - F_min) / kappa, compared with the
+        square of Student's t with the fit's degrees of freedom, or for two parameters with twice F(2, dof);
+        with clusters the degrees of freedom are their number less one.
+
+        - Squared loss, ``"classical"``: kappa = s^2 = S_min / dof. This is Bates and Watts' profile t
+          statistic, exact for a linear law under Gaussian noise of unknown size. The likelihood ratio
+          n log(S / S_min) is a rising function of the same number; its chi-square limit ignores that s^2 is
+          estimated and gives intervals too short by sqrt(dof / n) and more, which matters for few runs.
+        - Otherwise the objective is no likelihood of the noise, and 2 (F - F_min) has the wrong size. It is
+          divided by the ratio of the variance asked for to the one that the objective's curvature alone would
+          give, taken along the held parameter: kappa = V / H^-1 (the vertical adjustment of Chandler and
+          Bate 2007; for two parameters in the direction of the point). Near the best value the interval then
+          agrees with the standard error of that kind.
+
+        The threshold stays the two-sided one at a bound, where it is conservative.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scalinglaws as sl
+        >>> law = sl.Law("y ~ a + b * x", params={"a": sl.Param("real"), "b": sl.Param("real")})
+        >>> x = np.arange(8.0)
+        >>> noise = np.array([0.1, -0.2, 0.1, 0.0, -0.1, 0.2, 0.0, -0.1])
+        >>> fit = sl.fit(law, {"x": x, "y": 1 + 2 * x + noise}, starts={"a": 0, "b": 1})
+        >>> ends = fit.profile("b")
+        >>> round(ends.lower, 3), round(ends.upper, 3)
+        (1.944, 2.051)
+        """
+        from .profile import profile
+        from .region import profile_pair
+
+        if isinstance(name, str):
+            return profile(self._fit, name, level=level, kind=kind, by=by, points=points)
+        return profile_pair(self._fit, name, level=level, kind=kind, by=by, points=points)
+
+    @property
+    def diagnostics(self) -> Diagnostics:
+        """What the runs determine and what they do not: spectrum, flat directions, guards."""
+        known = self._fit._known
+        if "diagnostics" not in known:
+            from .diagnostics import diagnose
+
+            known["diagnostics"] = diagnose(self._fit)
+        return cast("Diagnostics", known["diagnostics"])
+
+    def jackknife(
+        self,
+        by: Any = None,
+        *,
+        max_iter: int | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+        on_interrupt: Interrupt = "raise",
+    ) -> Jackknife:
+        """Fit again without each row, or without each cluster of rows.
+
+        Parameters
+        ----------
+        by : str or array_like, shape (n,), optional
+            Leave out all rows of one label at a time: a column that the law uses, such as the budget, or one
+            label for each row (``by=runs["config"]``). Each row on its own if not given.
+        max_iter : int, optional
+            Limit on the steps of one refit.
+        threads : int, optional
+            Number of threads; the result does not depend on it.
+        progress : callable, optional
+            Called as ``progress(done, total)``.
+        on_interrupt : {"raise", "keep"}
+            Whether Ctrl-C raises, or returns what is done with the rest marked ``"cancelled"``.
+
+        Returns
+        -------
+        Jackknife
+            Refitted values, influence of each row or cluster, bias and standard errors.
+
+        Raises
+        ------
+        DataError
+            If there are fewer than two clusters, or one leaves too few rows behind.
+        """
+        from .jackknife import jackknife
+
+        return jackknife(
+            self._fit,
+            by,
+            max_iter=max_iter,
+            threads=threads,
+            progress=progress,
+            on_interrupt=on_interrupt,
+        )
+
+    # ---------------------------------------------------------------- inside
+
+    def _clustered(self, kind: CovKind | None, by: Any) -> NDArray[np.float64]:
+        fit = self._fit
+        if kind not in (None, "sandwich"):
+            raise ValueError(f"by= makes a cluster-robust sandwich; kind {fit._kind(kind)!r} has no clusters")
+        problem = fit._need_rows("cov(by=...)")
+        chosen = problem.free & (at_bounds(problem, fit._theta) == 0)
+        clusters = read_clusters(fit, by, least=int(chosen.sum()) + 1)
+        with np.errstate(all="ignore"):
+            inner, _ = covariance(problem, fit._theta, chosen, fit.dof, "sandwich", clusters.codes)
+        return self._spread(chosen, inner)
+
+    def _spread(self, chosen: NDArray[np.bool_], inner: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Covariance of all parameters from that of the chosen ones."""
+        fit = self._fit
+        cov = np.zeros((chosen.size, chosen.size))
+        cov[np.ix_(chosen, chosen)] = inner
+        return fit._through_ties(cov)

@@ -1,0 +1,148 @@
+"""Cluster-robust covariances, correlations, and where cluster labels come from."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import polars
+import pytest
+import scalinglaws as sl
+from numpy.testing import assert_allclose, assert_array_equal
+
+LINE = sl.Law(
+    "y ~ a + b * x", params={"a": sl.Param("real", start=(-5, 5)), "b": sl.Param("real", start=(-5, 5))}
+)
+LABELS = np.repeat(["p", "q", "r", "s", "t", "u"], 4)
+
+
+def runs(seed=0):
+    rng = np.random.default_rng(seed)
+    x = np.linspace(-1.0, 3.0, 24)
+    shared = np.repeat(0.3 * rng.standard_normal(6), 4)
+    return {
+        "x": x,
+        "y": 1.0 + 2.0 * x + shared + 0.1 * rng.standard_normal(24),
+        "w": rng.uniform(0.5, 2.0, 24),
+    }
+
+
+def fitted(**options):
+    return sl.fit(LINE, runs(), starts={"a": 0, "b": 0}, **options)
+
+
+def by_hand(X, r, w, labels):
+    """Cluster covariance of weighted least squares, after Liang and Zeger, with the usual small factor."""
+    inverse = np.linalg.inv((X.T * w) @ X)
+    names = np.unique(labels)
+    sums = np.array([(w * r)[labels == name] @ X[labels == name] for name in names])
+    n, p, count = len(r), X.shape[1], len(names)
+    return count / (count - 1) * (n - 1) / (n - p) * inverse @ sums.T @ sums @ inverse
+
+
+@pytest.mark.parametrize("weights", [None, "w"])
+def test_the_cluster_sandwich_is_the_plain_formula(weights):
+    fit, data = fitted(weights=weights), runs()
+    X = np.stack([np.ones(24), data["x"]], axis=1)
+    w = np.ones(24) if weights is None else data["w"]
+    expected = by_hand(X, fit.residuals, w, LABELS)
+    assert_allclose(fit.cov("sandwich", by=LABELS), expected, rtol=1e-9)
+    assert_allclose(fit.cov(by=LABELS), expected, rtol=1e-9)
+    assert_allclose(list(fit.stderr(by=LABELS).values()), np.sqrt(np.diagonal(expected)), rtol=1e-9)
+    assert fit.corr(by=LABELS)[0, 1] == pytest.approx(
+        expected[0, 1] / math.sqrt(expected[0, 0] * expected[1, 1]), rel=1e-9
+    )
+
+
+def test_clusters_of_one_row_are_the_plain_sandwich_but_for_the_small_factor():
+    fit = fitted(loss="huber:0.2")
+    factor = 24 / 23 * 23 / 22
+    assert_allclose(fit.cov(by=np.arange(24)), factor * fit.cov("sandwich"), rtol=1e-9)
+
+
+def test_rows_of_weight_zero_form_no_cluster():
+    weights = np.where(LABELS == "u", 0.0, 1.0)
+    fit, data = fitted(weights=weights), runs()
+    kept = LABELS != "u"
+    X = np.stack([np.ones(20), data["x"][kept]], axis=1)
+    expected = by_hand(X, fit.residuals[kept], np.ones(20), LABELS[kept])
+    assert_allclose(fit.cov(by=LABELS), expected, rtol=1e-9)
+
+
+def test_clusters_keep_the_size_of_errors_that_rows_share():
+    """Over repeated experiments with 40 clusters the slope's t statistic has unit size only with clusters."""
+    wide, narrow = [], []
+    x = np.linspace(-1.0, 3.0, 160)
+    X, labels = np.stack([np.ones(160), x], axis=1), np.repeat(np.arange(40), 4)
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        y = 1 + 2 * x + np.repeat(0.3 * rng.standard_normal(40), 4) + 0.1 * rng.standard_normal(160)
+        a, b = np.linalg.lstsq(X, y, rcond=None)[0]
+        fit = sl.fit(LINE, {"x": x, "y": y}, starts={"a": a, "b": b})
+        wide.append((fit.values["b"] - 2.0) / fit.stderr(by=labels)["b"])
+        narrow.append((fit.values["b"] - 2.0) / fit.stderr("sandwich")["b"])
+    assert 0.85 < np.std(wide) < 1.2
+    # Four rows that share nine tenths of their variance count as little more than one.
+    assert np.std(narrow) > 1.6
+
+
+def test_labels_come_from_columns_of_the_law_by_either_name_or_from_the_caller():
+    grouped = sl.Law(
+        "y ~ a[g] + b * x",
+        params={"a": sl.Param("real", start=(-5, 5)), "b": sl.Param("real", start=(-5, 5))},
+    )
+    x = np.tile(np.arange(6.0), 4)
+    data = {"size": x, "y": 2 * x + 0.1 * np.random.default_rng(0).standard_normal(24), "g": ["k", "l"] * 12}
+    fit = sl.fit(grouped, data, columns={"x": "size"}, starts=8)
+    assert_array_equal(fit.cov(by="size"), fit.cov(by=x))
+    assert_array_equal(fit.cov(by="x"), fit.cov(by=x.tolist()))
+    assert_array_equal(fit.cov(by=x), fit.cov(by=polars.Series(x.astype(str))))
+    assert fit.jackknife(by="g").keys == ("k", "l")
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [
+        (
+            "config",
+            r"keeps no column 'config', only those of the law: hand the labels over.*by=runs\['config'\]",
+        ),
+        (LABELS[:5], "by has 5 labels, but the fit has 24 rows"),
+        (3, "must name a column or hold one label for each row"),
+        (np.zeros(24), "has 1 cluster of rows with positive weight; at least 3 are needed"),
+        (LABELS > "r", "has 2 clusters"),
+        ([None, *LABELS[1:]], "missing values"),
+        (np.where(LABELS == "p", np.nan, 1.0), "missing values"),
+    ],
+)
+def test_labels_that_cannot_be_used_are_refused(by, message):
+    with pytest.raises(sl.DataError, match=message):
+        fitted().cov(by=by)
+
+
+def test_only_the_sandwich_has_clusters():
+    with pytest.raises(ValueError, match="'classical' has no clusters"):
+        fitted().stderr("classical", by=LABELS)
+    with pytest.raises(ValueError, match="kind must be one of"):
+        fitted().cov("robust", by=LABELS)
+
+
+def test_correlations_have_ones_on_the_diagonal_and_nan_for_what_does_not_vary():
+    fit = sl.fit(LINE, runs(), fixed={"a": 1.0}, starts={"b": 0})
+    corr = fit.corr()
+    assert_array_equal(np.diagonal(corr), [1.0, 1.0])
+    assert np.isnan(corr[0, 1])
+    x = runs()["x"]
+    both = fitted().corr("classical")
+    assert both[0, 1] == pytest.approx(-x.mean() / math.sqrt((x**2).mean()), rel=1e-9)
+
+
+def test_a_narrow_huber_has_the_error_of_the_absolute_loss():
+    """Its second derivative lives on the few rows within delta; the density around zero takes its place."""
+    rng = np.random.default_rng(4)
+    x = np.linspace(-1.0, 3.0, 300)
+    data = {"x": x, "y": 1 + 2 * x + 0.2 * rng.standard_normal(300)}
+    near = sl.fit(LINE, data, loss="huber:1e-5", starts={"a": 0, "b": 0})
+    kinked = sl.fit(LINE, data, loss="absolute", starts={"a": 0, "b": 0})
+    for kind in ("sandwich", "hessian"):
+        assert_allclose(near.cov(kind), kinked.cov(kind), rtol=0.03)
