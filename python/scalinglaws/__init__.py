@@ -7,11 +7,13 @@
 
 from typing import Any
 
+from .bootstrap import Bootstrap, Derived
 from .declared import Design
 from .each import fit_each
 from .errors import BackendError, DataError, FitWarning, FormulaError
 from .fit import fit
 from .fits import Fits
+from .intervals import Interval
 from .law import Check, Law, Published
 from .laws import laws
 from .losses import Loss, absolute, cauchy, huber, quantile, soft_l1, squared
@@ -24,14 +26,17 @@ from .serialize import load
 __all__ = [
     "BackendError",
     "Basin",
+    "Bootstrap",
     "Check",
     "DataError",
+    "Derived",
     "Design",
     "Fit",
     "FitWarning",
     "Fits",
     "FittedParam",
     "FormulaError",
+    "Interval",
     "Law",
     "Loss",
     "Param",

@@ -19,7 +19,7 @@ from .errors import DataError, near
 if TYPE_CHECKING:
     from .law import Law
 
-__all__ = ["Runs", "data_hash", "read_inputs", "read_runs"]
+__all__ = ["Runs", "data_hash", "label_codes", "read_inputs", "read_labels", "read_runs"]
 
 _SHOWN = 5
 
@@ -112,10 +112,7 @@ def read_runs(
     inputs = {name: _numbers(raw[name], _label(name, names)) for name in law.inputs}
     codes, categories = {}, {}
     for column in dict.fromkeys(law.groups.values()):
-        labels = _labels(raw[column], _label(column, names))
-        found, inverse = np.unique(labels, return_inverse=True)
-        categories[column] = tuple(str(label) for label in found)
-        codes[column] = inverse.astype(np.uint32)
+        codes[column], categories[column] = label_codes(raw[column], _label(column, names))
     return Runs(target, inputs, codes, categories, _weights(weights, source, n))
 
 
@@ -185,6 +182,45 @@ def read_inputs(
         {column: spread[column] for column in categories},
         shape,
     )
+
+
+def read_labels(runs: Any, names: Iterable[str]) -> dict[str, tuple[NDArray[np.uint32], tuple[str, ...]]]:
+    """Read columns that no law uses as labels of the rows.
+
+    Parameters
+    ----------
+    runs : DataFrame, mapping or structured array
+        As for `read_runs`.
+    names : iterable of str
+        The columns.
+
+    Returns
+    -------
+    dict of str to (ndarray of uint32, tuple of str)
+        For each column the index of each row's label, and the sorted labels.
+
+    Raises
+    ------
+    DataError
+        If a column or a label is missing.
+    """
+    if isinstance(names, str):
+        raise ValueError(f"keep must be a list of columns: [{names!r}]")
+    source = _open(runs)
+    out = {}
+    for name in names:
+        if name not in source.names:
+            raise DataError(f"the table has no column {name!r} to keep.{near(name, source.names)}", name)
+        out[name] = label_codes(source.get(name), f"column {name!r}")
+    return out
+
+
+def label_codes(raw: Any, label: str) -> tuple[NDArray[np.uint32], tuple[str, ...]]:
+    """Return the index of each entry's text among the sorted texts, and the texts."""
+    if np.ndim(raw) != 1:
+        raise DataError(f"{label} must hold one label for each row, not an array of shape {np.shape(raw)}")
+    found, inverse = np.unique(_labels(raw, label), return_inverse=True)
+    return inverse.astype(np.uint32), tuple(str(entry) for entry in found)
 
 
 def data_hash(target: NDArray[np.float64], *columns: NDArray[Any]) -> str:

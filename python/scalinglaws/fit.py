@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from . import _core
 from .backends import Interrupt, Progress, get_backend
-from .data import Runs, read_runs
+from .data import Runs, read_labels, read_runs
 from .errors import BackendError, DataError, FitWarning, FormulaError, near
 from .inference import residuals
 from .law import Law
@@ -45,6 +45,7 @@ def fit(
     max_iter: int | None = None,
     screen: int | bool | None = None,
     on_interrupt: Interrupt = "raise",
+    keep: Sequence[str] = (),
 ) -> Fit:
     """Fit a law to a table of runs.
 
@@ -91,6 +92,9 @@ def fit(
         sequence the best eighth and at least 32.
     on_interrupt : {"raise", "keep"}, default "raise"
         What Ctrl-C does: raise, or return the best of what has been solved.
+    keep : sequence of str, optional
+        Further columns of the table to keep with the fit as labels of its rows, such as the run or the
+        configuration, for ``by=`` of `Fit.bootstrap`.
 
     Returns
     -------
@@ -135,6 +139,7 @@ def fit(
 
     binding, numbers = bind(law, fixed)
     table = read_runs(law, runs, columns=columns, weights=weights, residual=chosen_residual)
+    labels = read_labels(runs, keep)
     problem = _problem(binding, numbers, table, chosen_residual, chosen_loss, priors)
     _check_rows(problem)
     points = make_starts(problem, binding.law, starts, rng=rng, screen=screen)
@@ -154,7 +159,7 @@ def fit(
         # Options are checked above: what is left is data that the formula cannot take, found by the solver.
         message = _in_table_names(str(error), columns)
         raise DataError(message, getattr(error, "column", None), getattr(error, "rows", ())) from None
-    result = _result(binding, problem, points, solutions, backend, columns)
+    result = _result(binding, problem, points, solutions, backend, columns, labels)
     if not result.valid:
         warnings.warn(f"the fit is not valid: {result.message}", FitWarning, stacklevel=2)
     return result
@@ -279,6 +284,7 @@ def _result(
     solutions: Solutions,
     backend: str,
     columns: Mapping[str, str] | None,
+    labels: Mapping[str, tuple[NDArray[np.uint32], tuple[str, ...]]] | None = None,
 ) -> Fit:
     status = list(solutions.status)
     found = _core.basins(
@@ -318,6 +324,7 @@ def _result(
         _problem=problem,
         _binding=binding,
         _theta=theta,
+        _labels=dict(labels or {}),
     )
 
 

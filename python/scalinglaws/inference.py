@@ -58,6 +58,8 @@ class Rows:
 
     Parameters
     ----------
+    index : ndarray of int, shape (b,)
+        Their places in the table.
     residual : ndarray, shape (b,)
         T(y) - T(f).
     weight : ndarray, shape (b,)
@@ -73,6 +75,7 @@ class Rows:
         where no parameter is grouped and positions equal columns.
     """
 
+    index: NDArray[np.intp]
     residual: NDArray[np.float64]
     weight: NDArray[np.float64]
     jacobian: NDArray[np.float64]
@@ -170,7 +173,7 @@ def rows(
         else:
             residual, slope = target - fitted, np.ones(take.size)
         if not grouped:
-            yield Rows(residual, problem.weights[take], gradient, slope, second, None)
+            yield Rows(take, residual, problem.weights[take], gradient, slope, second, None)
             continue
         where = np.empty((take.size, len(wanted)), dtype=np.intp)
         for column, name in enumerate(wanted):
@@ -180,7 +183,7 @@ def rows(
         for column in range(len(wanted)):
             seen = where[:, column] >= 0
             jacobian[line[seen], where[seen, column]] = gradient[seen, column]
-        yield Rows(residual, problem.weights[take], jacobian, slope, second, where)
+        yield Rows(take, residual, problem.weights[take], jacobian, slope, second, where)
 
 
 def triangle(
@@ -246,7 +249,13 @@ def singular_directions(
 
 
 def covariance(
-    problem: Problem, theta: NDArray[np.float64], chosen: NDArray[np.bool_], dof: int, kind: CovKind
+    problem: Problem,
+    theta: NDArray[np.float64],
+    chosen: NDArray[np.bool_],
+    dof: int,
+    kind: CovKind,
+    *,
+    clusters: NDArray[np.intp] | None = None,
 ) -> tuple[NDArray[np.float64], str]:
     """Return the covariance of the chosen parameters.
 
@@ -262,6 +271,9 @@ def covariance(
         Residual degrees of freedom.
     kind : {"sandwich", "classical", "hessian"}
         See the module's description.
+    clusters : ndarray of int, shape (n,), optional
+        Cluster of each row, from 0. The sandwich then sums w psi J over the rows of a cluster before it is
+        squared, times g / (g - 1) for g clusters.
 
     Returns
     -------
@@ -287,7 +299,7 @@ def covariance(
         cov = (rss / dof if dof > 0 else math.nan) * (half.T @ half)
         form = "exact"
     else:
-        cov, form = _robust(problem, theta, chosen, dof, kind, scale, lost)
+        cov, form = _robust(problem, theta, chosen, dof, kind, scale, lost, clusters)
     cov[lost, :] = np.nan
     cov[:, lost] = np.nan
     return cov, form
@@ -301,11 +313,13 @@ def _robust(
     kind: CovKind,
     scale: NDArray[np.float64],
     lost: NDArray[np.bool_],
+    clusters: NDArray[np.intp] | None,
 ) -> tuple[NDArray[np.float64], str]:
     p, smooth = int(chosen.sum()), problem.loss.smooth
     full, gauss, meat = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
     width = None if smooth else _bandwidth(problem, theta)
     psi2 = curved = total = 0.0
+    pulls = np.zeros((0 if clusters is None else int(clusters.max()) + 1, p))
     outer = scale[:, None] * scale[None, :]
     for block in rows(problem, theta, chosen, curvature=smooth):
         psi = problem.loss.psi(block.residual)
@@ -316,7 +330,10 @@ def _robust(
         )
         scaled = block.jacobian * scale
         gauss += scaled.T @ ((block.weight * bend)[:, None] * scaled)
-        meat += scaled.T @ (((block.weight * psi) ** 2)[:, None] * scaled)
+        if clusters is None:
+            meat += scaled.T @ (((block.weight * psi) ** 2)[:, None] * scaled)
+        else:
+            np.add.at(pulls, clusters[block.index], (block.weight * psi)[:, None] * scaled)
         if block.second is not None:
             pull = block.weight * psi
             full -= _scatter(block.second, block.where, pull * block.slope, p) * outer
@@ -325,6 +342,9 @@ def _robust(
         psi2 += float(block.weight @ psi**2)
         curved += float(block.weight @ bend)
         total += float(block.weight.sum())
+    if clusters is not None:
+        count = np.unique(clusters[problem.weights > 0.0]).size
+        meat = (count / (count - 1) if count > 1 else math.nan) * (pulls.T @ pulls)
     prior = _prior_curvature(problem, theta)[chosen] * scale**2
     gauss[np.diag_indices(p)] += prior
     keep = ~lost

@@ -3,28 +3,31 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends import Interrupt, Progress, get_backend
-from .data import data_hash, read_inputs
+from .data import data_hash
 from .errors import DataError, near
 from .inference import CovKind, covariance, residuals
 from .law import Law
 from .losses import Loss
+from .prediction import by_delta_method
 from .problem import Problem, Residual
 from .records import Basin, FittedParam, Prediction, Refits, StartsReport
 from .ties import Binding
 from .verdict import at_bounds
 
 if TYPE_CHECKING:
+    from .bootstrap import Bootstrap
     from .plot import FitPlot
+    from .resampling import BootstrapKind, Factor
+    from .starts import Rng
 
 __all__ = ["Fit"]
 
@@ -85,6 +88,8 @@ class Fit:
     _problem: Problem
     _binding: Binding
     _theta: NDArray[np.float64]
+    # Columns that were kept as labels of the rows: codes and labels by column.
+    _labels: dict[str, tuple[NDArray[np.uint32], tuple[str, ...]]] = field(default_factory=dict)
     # Results that need the rows, for a fit that was saved without them; otherwise a cache.
     _known: dict[str, Any] = field(default_factory=dict)
 
@@ -301,38 +306,7 @@ class Fit:
         """
         if level is not None and not 0.0 < level < 1.0:
             raise ValueError(f"level must lie between 0 and 1, not {level!r}")
-        kind = self._kind(kind)
-        law, problem = self._binding.fitted, self._problem
-        inputs, codes, shape = read_inputs(law, data, columns=self.columns, categories=problem.categories)
-        arrays = [inputs[name] for name in law.inputs]
-        n = max([1, *(array.size for array in arrays), *(code.size for code in codes.values())])
-        position = {}
-        for name, where in problem.slots:
-            position[name] = where.start + (
-                codes[law.groups[name]] if name in law.groups else np.zeros(n, np.intp)
-            )
-            arrays.append(np.ascontiguousarray(self._theta[position[name]]))
-        mean = np.broadcast_to(law._core.value(arrays), (n,))
-        gradient = np.broadcast_to(law._core.gradient(arrays, list(law.params)), (n, len(law.params)))
-        spread = np.zeros((n, self._theta.size))
-        for column, name in enumerate(law.params):
-            spread[np.arange(n), position[name]] = gradient[:, column]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            if self.residual == "log":
-                spread /= mean[:, None]
-            variance = np.einsum("ij,jk,ik->i", spread, self._inner_cov(kind), spread)
-            error = np.sqrt(np.maximum(variance, 0.0))
-            stderr = error * mean if self.residual == "log" else error
-            lower = upper = None
-            if level is not None:
-                if new_run:
-                    error = np.sqrt(variance + (self.rss / self.dof if self.dof > 0 else math.nan))
-                half = _student(0.5 * (1.0 + level), self.dof) * error
-                log = self.residual == "log"
-                lower = mean * np.exp(-half) if log else mean - half
-                upper = mean * np.exp(half) if log else mean + half
-        give = [None if a is None else _shaped(a, shape) for a in (mean, stderr, lower, upper)]
-        return Prediction(give[0], give[1], give[2], give[3], level, kind, new_run)
+        return by_delta_method(self, data, level, self._kind(kind), new_run)
 
     def refit(
         self,
@@ -387,6 +361,105 @@ class Fit:
             objective=solutions.objective,
             status=tuple(solutions.status),
             seconds=solutions.seconds,
+        )
+
+    def bootstrap(
+        self,
+        n: int,
+        *,
+        kind: BootstrapKind = "pairs",
+        by: str | ArrayLike | None = None,
+        factor: Factor | None = None,
+        starts_per_draw: int | Literal["paper"] = 0,
+        rng: Rng = 0,
+        max_iter: int | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+        on_interrupt: Interrupt = "raise",
+    ) -> Bootstrap:
+        """Resample the runs and refit them, many times.
+
+        Every draw is refitted from the best fit, from the other basins that resampled rows may prefer, and
+        from `starts_per_draw` fresh starts; the lowest counts.
+
+        Parameters
+        ----------
+        n : int
+            Number of draws: some hundreds for standard errors, thousands for intervals.
+        kind : {"pairs", "wild", "residual", "parametric"}
+            What is random. ``"pairs"``: which runs there are, with replacement; it allows for unequal noise.
+            ``"wild"``: the sign or size of each run's own residual, at the runs there are; for ladders that
+            were designed, with unequal noise. ``"residual"``: which residual each run gets. ``"parametric"``:
+            normal noise of variance rss / dof. In the last two a row of weight w has 1/w of the variance.
+        by : str or array_like, optional
+            Clusters that are drawn, or get a random factor, as a whole, such as the checkpoints of one run:
+            a column that the fit holds (an input, a category, or one named in ``fit(..., keep=[...])``), or
+            one label per row.
+        factor : {"rademacher", "webb"}, optional
+            Random factor of the wild bootstrap: signs, or Webb's six points, the default for fewer than 12
+            clusters.
+        starts_per_draw : int or "paper"
+            Fresh starts for each draw from the start ranges of the law, or the grid of its paper.
+        rng : int, Generator, SeedSequence or None
+            Seed. Draw i is a function of the seed and i: more draws only add to those of fewer, and the
+            number of threads never matters.
+        max_iter, threads, progress, on_interrupt
+            As for `refit`.
+
+        Returns
+        -------
+        Bootstrap
+            Draws of the parameters, with errors, intervals and predictions from them.
+
+        Raises
+        ------
+        ValueError
+            If the fit did not converge, or an option is not understood.
+        DataError
+            If the fit was saved without its rows, there are fewer clusters than parameters, or no draw could
+            be refitted.
+
+        Warns
+        -----
+        FitWarning
+            If more than 2 % of the draws failed.
+
+        Notes
+        -----
+        Residuals of wild and residual draws are multiplied by sqrt(n / (n - k)) for n rows and k parameters,
+        in clusters by sqrt(g / (g - 1) (n - 1) / (n - k)), and added where residuals are taken: on the
+        logarithm for log residuals. Rows of weight zero are never drawn.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scalinglaws as sl
+        >>> law = sl.Law("L ~ A / N**alpha", params={
+        ...     "A": sl.Param("positive", start=(1, 1e5), sampling="log"),
+        ...     "alpha": sl.Param("positive", start=(0.05, 1)),
+        ... })
+        >>> N = np.geomspace(1e7, 1e10, 20)
+        >>> noise = np.random.default_rng(0).normal(0, 0.01, 20)
+        >>> fit = sl.fit(law, {"N": N, "L": 50 / N**0.12 * np.exp(noise)}, residual="log")
+        >>> boot = fit.bootstrap(1000)
+        >>> low, high = boot.conf_int(0.95)["alpha"]
+        >>> low < 0.12 < high
+        True
+        """
+        from .bootstrap import bootstrap
+
+        return bootstrap(
+            self,
+            n,
+            kind=kind,
+            by=by,
+            factor=factor,
+            starts_per_draw=starts_per_draw,
+            rng=rng,
+            max_iter=max_iter,
+            threads=threads,
+            progress=progress,
+            on_interrupt=on_interrupt,
         )
 
     # ---------------------------------------------------------------- shown and kept
@@ -506,15 +579,3 @@ class Fit:
 
 def _log(value: float) -> float:
     return math.log(value) if value > 0.0 else -math.inf
-
-
-def _student(probability: float, dof: int) -> float:
-    if dof <= 0:
-        return math.nan
-    from scipy.special import stdtrit
-
-    return float(stdtrit(dof, probability))
-
-
-def _shaped(values: NDArray[np.float64], shape: Sequence[int]) -> Any:
-    return np.array(values).reshape(shape) if len(shape) else float(values[0])

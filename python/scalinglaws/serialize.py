@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .bootstrap import Bootstrap
 from .declared import Design
 from .inference import CovKind
 from .law import Law
@@ -24,9 +25,20 @@ from .records import Basin, StartsReport
 from .result import Fit
 from .ties import bind
 
-__all__ = ["fit_from_dict", "fit_to_dict", "law_from_dict", "law_to_dict", "load", "save"]
+__all__ = [
+    "bootstrap_from_dict",
+    "bootstrap_to_dict",
+    "fit_from_dict",
+    "fit_to_dict",
+    "law_from_dict",
+    "law_to_dict",
+    "load",
+    "save",
+    "write",
+]
 
 _FORMAT = "scalinglaws.fit"
+_DRAWS = "scalinglaws.bootstrap"
 _VERSION = 1
 _COV: tuple[CovKind, ...] = ("sandwich", "classical", "hessian")
 _LAW_TEXTS = ("formula", "target", "id", "title", "family", "describes", "target_unit", "notes")
@@ -170,6 +182,8 @@ def fit_to_dict(fit: Fit, *, data: bool = True) -> dict[str, Any]:
             "codes": {name: column.tolist() for name, column in problem.codes.items()},
             "weights": _list(problem.weights),
         }
+        if fit._labels:
+            content["data"]["labels"] = {name: _codes(*column) for name, column in fit._labels.items()}
     else:
         content["known"] = {
             "cost": _plain(fit._cost),
@@ -197,13 +211,7 @@ def fit_from_dict(content: Mapping[str, Any]) -> Fit:
     ValueError
         If this is not a fit, or one of a newer version of the library.
     """
-    if not isinstance(content, Mapping) or content.get("format") != _FORMAT:
-        raise ValueError("this is not a saved fit of scalinglaws")
-    if content["version"] > _VERSION:
-        raise ValueError(
-            f"this fit was saved in format {content['version']} by scalinglaws {content.get('library')}; "
-            f"this version reads up to format {_VERSION}: update scalinglaws"
-        )
+    _check_format(content, _FORMAT, "fit")
     law = law_from_dict(content["law"])
     fixed = {name: value if _is_tie(value) else float(value) for name, value in content["fixed"].items()}
     binding, _ = bind(
@@ -258,7 +266,78 @@ def fit_from_dict(content: Mapping[str, Any]) -> Fit:
         _problem=problem,
         _binding=binding,
         _theta=_array(content["theta"]),
+        _labels={name: _labels(entry) for name, entry in (rows or {}).get("labels", {}).items()},
         _known=known,
+    )
+
+
+def bootstrap_to_dict(boot: Bootstrap) -> dict[str, Any]:
+    """Return a bootstrap with its fit as plain lists, numbers and strings.
+
+    Parameters
+    ----------
+    boot : Bootstrap
+        The draws.
+
+    Returns
+    -------
+    dict
+        Ready for strict JSON, as from `fit_to_dict`.
+    """
+    return {
+        "format": _DRAWS,
+        "version": _VERSION,
+        "library": _core.build_info().get("version", ""),
+        "kind": boot.kind,
+        "factor": boot.factor,
+        "by": boot.by,
+        "clusters": None if boot._codes is None else {"count": boot.clusters, **_codes(*boot._codes)},
+        "seed": boot.seed,
+        "names": list(boot.names),
+        "draws": [_list(row) for row in boot.draws],
+        "objective": _list(boot.objective),
+        "status": list(boot.status),
+        "start": boot.start.tolist(),
+        "seconds": boot.seconds,
+        "fit": fit_to_dict(boot.fit),
+    }
+
+
+def bootstrap_from_dict(content: Mapping[str, Any]) -> Bootstrap:
+    """Make a bootstrap from the dictionary of `bootstrap_to_dict`.
+
+    Parameters
+    ----------
+    content : mapping
+        The dictionary.
+
+    Returns
+    -------
+    Bootstrap
+        The draws with their fit.
+
+    Raises
+    ------
+    ValueError
+        If this is no bootstrap, or one of a newer version of the library.
+    """
+    _check_format(content, _DRAWS, "bootstrap")
+    clusters = content["clusters"]
+    draws = [_array(row) for row in content["draws"]]
+    return Bootstrap(
+        fit=fit_from_dict(content["fit"]),
+        kind=content["kind"],
+        factor=content["factor"],
+        by=content["by"],
+        clusters=None if clusters is None else clusters["count"],
+        seed=content["seed"],
+        names=tuple(content["names"]),
+        draws=np.array(draws),
+        objective=_array(content["objective"]),
+        status=tuple(content["status"]),
+        start=np.array(content["start"], dtype=np.int64),
+        seconds=float(content["seconds"]),
+        _codes=None if clusters is None else _labels(clusters),
     )
 
 
@@ -274,11 +353,16 @@ def save(fit: Fit, path: str | os.PathLike[str], *, data: bool = True) -> None:
     data : bool
         Whether to include the rows.
     """
+    write(fit_to_dict(fit, data=data), path)
+
+
+def write(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write plain values as JSON; the file appears whole or not at all."""
     import json
     from secrets import token_hex
 
     target = Path(path)
-    text = json.dumps(fit_to_dict(fit, data=data), allow_nan=False, indent=1, ensure_ascii=False)
+    text = json.dumps(content, allow_nan=False, indent=1, ensure_ascii=False)
     # The temporary file lies in the same folder, because a rename is atomic only within one file system.
     draft = target.with_name(f".{target.name}.{token_hex(8)}.tmp")
     try:
@@ -290,8 +374,8 @@ def save(fit: Fit, path: str | os.PathLike[str], *, data: bool = True) -> None:
         raise
 
 
-def load(path: str | os.PathLike[str]) -> Fit:
-    """Read a fit that `Fit.save` wrote.
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read what `Fit.save` or `Bootstrap.save` wrote.
 
     Parameters
     ----------
@@ -300,13 +384,13 @@ def load(path: str | os.PathLike[str]) -> Fit:
 
     Returns
     -------
-    Fit
-        The fit, equal in every number to the one that was saved.
+    Fit or Bootstrap
+        Equal in every number to what was saved.
 
     Raises
     ------
     ValueError
-        If the file is not a saved fit, or one of a newer version.
+        If the file is neither, or one of a newer version.
     """
     import json
 
@@ -314,7 +398,27 @@ def load(path: str | os.PathLike[str]) -> Fit:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{os.fspath(path)} is not a saved fit: {error}") from None
+    if isinstance(content, Mapping) and content.get("format") == _DRAWS:
+        return bootstrap_from_dict(content)
     return fit_from_dict(content)
+
+
+def _check_format(content: Any, expected: str, what: str) -> None:
+    if not isinstance(content, Mapping) or content.get("format") != expected:
+        raise ValueError(f"this is not a saved {what} of scalinglaws")
+    if content["version"] > _VERSION:
+        raise ValueError(
+            f"this {what} was saved in format {content['version']} by scalinglaws {content.get('library')}; "
+            f"this version reads up to format {_VERSION}: update scalinglaws"
+        )
+
+
+def _codes(codes: NDArray[np.uint32], labels: tuple[str, ...]) -> dict[str, Any]:
+    return {"codes": codes.tolist(), "labels": list(labels)}
+
+
+def _labels(entry: Mapping[str, Any]) -> tuple[NDArray[np.uint32], tuple[str, ...]]:
+    return np.array(entry["codes"], dtype=np.uint32), tuple(entry["labels"])
 
 
 def _plain(value: float) -> float | str:
