@@ -256,6 +256,7 @@ def covariance(
     kind: CovKind,
     *,
     clusters: NDArray[np.intp] | None = None,
+    copies: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], str]:
     """Return the covariance of the chosen parameters.
 
@@ -274,6 +275,10 @@ def covariance(
     clusters : ndarray of int, shape (n,), optional
         Cluster of each row, from 0. The sandwich then sums w psi J over the rows of a cluster before it is
         squared, times g / (g - 1) for g clusters.
+    copies : ndarray of float, shape (n,), optional
+        How often each row stands in the table that `problem` is meant for, where its weights are those of
+        one copy times this number. Copies are observations of their own: c copies of weight w add
+        c (w psi)^2 J J' to the sandwich, and not (c w psi)^2 J J'.
 
     Returns
     -------
@@ -299,7 +304,7 @@ def covariance(
         cov = (rss / dof if dof > 0 else math.nan) * (half.T @ half)
         form = "exact"
     else:
-        cov, form = _robust(problem, theta, chosen, dof, kind, scale, lost, clusters)
+        cov, form = _robust(problem, theta, chosen, dof, kind, scale, lost, clusters, copies)
     cov[lost, :] = np.nan
     cov[:, lost] = np.nan
     return cov, form
@@ -314,12 +319,14 @@ def _robust(
     scale: NDArray[np.float64],
     lost: NDArray[np.bool_],
     clusters: NDArray[np.intp] | None,
+    copies: NDArray[np.float64] | None,
 ) -> tuple[NDArray[np.float64], str]:
     p, smooth = int(chosen.sum()), problem.loss.smooth
     full, gauss, meat = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
-    width = None if smooth else _bandwidth(problem, theta)
+    width = None if smooth else _bandwidth(problem, theta, copies)
     psi2 = curved = total = 0.0
-    pulls = np.zeros((0 if clusters is None else int(clusters.max()) + 1, p))
+    times = np.zeros(0 if clusters is None else int(clusters.max()) + 1)
+    pulls = np.zeros((times.size, p))
     outer = scale[:, None] * scale[None, :]
     for block in rows(problem, theta, chosen, curvature=smooth):
         psi = problem.loss.psi(block.residual)
@@ -330,10 +337,13 @@ def _robust(
         )
         scaled = block.jacobian * scale
         gauss += scaled.T @ ((block.weight * bend)[:, None] * scaled)
+        count = np.ones(len(psi)) if copies is None else copies[block.index]
+        single = block.weight / count * psi
         if clusters is None:
-            meat += scaled.T @ (((block.weight * psi) ** 2)[:, None] * scaled)
+            meat += scaled.T @ ((count * single**2)[:, None] * scaled)
         else:
-            np.add.at(pulls, clusters[block.index], (block.weight * psi)[:, None] * scaled)
+            np.add.at(pulls, clusters[block.index], single[:, None] * scaled)
+            times[clusters[block.index]] = count
         if block.second is not None:
             pull = block.weight * psi
             full -= _scatter(block.second, block.where, pull * block.slope, p) * outer
@@ -343,8 +353,9 @@ def _robust(
         curved += float(block.weight @ bend)
         total += float(block.weight.sum())
     if clusters is not None:
-        count = np.unique(clusters[problem.weights > 0.0]).size
-        meat = (count / (count - 1) if count > 1 else math.nan) * (pulls.T @ pulls)
+        total_clusters = float(times.sum())
+        factor = total_clusters / (total_clusters - 1.0) if total_clusters > 1.0 else math.nan
+        meat = factor * (pulls.T @ (times[:, None] * pulls))
     prior = _prior_curvature(problem, theta)[chosen] * scale**2
     gauss[np.diag_indices(p)] += prior
     keep = ~lost
@@ -424,12 +435,15 @@ def _jump(loss: Loss) -> float:
     return loss.above + 1.0 if tau is None else loss.above * tau + (1.0 - tau)
 
 
-def _bandwidth(problem: Problem, theta: NDArray[np.float64]) -> float:
+def _bandwidth(
+    problem: Problem, theta: NDArray[np.float64], copies: NDArray[np.float64] | None = None
+) -> float:
     """Width of the kernel for the density of the residuals at zero, after Hall and Sheather (1988)."""
     from statistics import NormalDist
 
     _, r = residuals(problem, theta)
-    r = r[problem.weights > 0.0]
+    used = problem.weights > 0.0
+    r = r[used] if copies is None else np.repeat(r[used], copies[used].astype(np.intp))
     normal, n = NormalDist(), r.size
     tau = problem.loss.scale if problem.loss.kind == "quantile" else 0.5
     z = normal.inv_cdf(tau)

@@ -154,7 +154,8 @@ def row_errors(
     theta : ndarray of float, shape (b, k)
         The optimum for each set of rows.
     rows : sequence of (weights, target) or None, length b
-        Arrays of shape (n,), natural units; None for the fit's own.
+        Arrays of shape (n,), natural units; None for the fit's own. Weights are those of the fit times the
+        number of copies of a row.
     kind : {"sandwich", "classical", "hessian"}
         As for `Fit.cov`.
     clusters : ndarray of int, shape (n,), optional
@@ -166,11 +167,13 @@ def row_errors(
         Zero for parameters that are fixed or at a bound, NaN for those that the rows do not determine.
     """
     problem, out = fit._problem, np.zeros((*theta.shape, theta.shape[1]))
+    base = np.where(problem.weights > 0.0, problem.weights, 1.0)
     for index, (values, row) in enumerate(zip(theta, rows, strict=True)):
         here = problem if row is None else replace(problem, weights=row[0], target=row[1])
+        copies = here.weights / base
         chosen = here.free & (at_bounds(here, values) == 0)
         with np.errstate(all="ignore"):
             out[index][np.ix_(chosen, chosen)], _ = covariance(
-                here, values, chosen, fit.dof, kind, clusters=clusters
+                here, values, chosen, fit.dof, kind, clusters=clusters, copies=copies
             )
     return out

@@ -66,6 +66,7 @@ def bootstrap_summary(boot: Bootstrap, level: float, kind: IntervalKind) -> str:
     str
         Lines without a final newline.
     """
+    intervals = boot.conf_int(level, kind)
     title = boot.fit.law.title or boot.fit.law.id or "Fit"
     what = boot.kind if boot.factor is None else f"{boot.kind} ({boot.factor})"
     what += "" if boot.clusters is None else f", {boot.clusters} clusters by {boot.by}"
@@ -77,7 +78,7 @@ def bootstrap_summary(boot: Bootstrap, level: float, kind: IntervalKind) -> str:
     lines.append("-" * len(lines[-1]))
     values, errors, bias = boot.fit.values, boot.stderr(), boot.bias
     params = boot.fit.params
-    for name, (low, high) in boot.conf_int(level, kind).items():
+    for name, (low, high) in intervals.items():
         fixed = not params[name].vary and params[name].expr is None
         ends = "fixed" if fixed else f"{low:.6g} to {high:.6g}"
         error, off = ("", "") if fixed else (f"{errors[name]:.4g}", f"{bias[name]:.2g}")

@@ -69,7 +69,8 @@ pub fn bootstrap(
     if starts.fresh > 0 && starts.ranges.len() != problem.free().len() {
         return Err(Error::Length { expected: problem.free().len(), found: starts.ranges.len() });
     }
-    let scale = scales(problem, &warm);
+    // Of the best fit alone, so that more starts change no step of those there are and can only lower an objective.
+    let scale = scales(problem, &warm[..1]);
     let coordinates =
         |rows: &[&[f64]]| rows.iter().map(|row| problem.to_solver(row, &scale)).collect::<Vec<Vec<f64>>>();
     let refit = Refit {
@@ -154,10 +155,10 @@ impl Refit<'_> {
         };
         for (number, x) in self.warm.iter().enumerate() {
             run(x, &self.near, number, &mut best);
-        }
-        if best.as_ref().is_none_or(|(end, _)| !end.status.was_successful()) {
-            // The optimum has moved too far for Newton steps from the outset.
-            run(&self.warm[0], &self.far, 0, &mut best);
+            if number == 0 && best.as_ref().is_none_or(|(end, _)| !end.status.was_successful()) {
+                // The optimum has moved too far for Newton steps from the outset.
+                run(x, &self.far, number, &mut best);
+            }
         }
         let mut number = self.warm.len();
         for x in &self.cold {
