@@ -460,7 +460,7 @@ def test_a_fit_that_did_not_converge_is_not_resampled():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sl.FitWarning)
         fit = sl.fit(POWER, ladder(), residual="log", starts={"E": 1, "A": 10, "alpha": 0.9}, max_iter=2)
-    with pytest.raises(ValueError, match="did not converge .status 'iteration limit'."):
+    with pytest.raises(ValueError, match=r"did not converge .status 'iteration limit'."):
         fit.bootstrap(10)
 
 
