@@ -525,16 +525,22 @@ def monte_carlo(values):
     return float(np.sqrt((deviation**2).mean() * (kurtosis - 1.0) / (4.0 * values.size)))
 
 
-def test_pairs_reproduce_the_published_errors_of_chinchilla(chinchilla):
-    fit = sl.fit("chinchilla", chinchilla, residual="log", loss="huber:1e-3", starts=256)
+@pytest.mark.parametrize("loss", ["huber:1e-3", "absolute"])
+def test_pairs_reproduce_the_published_errors_of_chinchilla(chinchilla, loss):
+    fit = sl.fit("chinchilla", chinchilla, residual="log", loss=loss, starts=256)
     boot = fit.bootstrap(4000, rng=1)
     assert boot.failures == {}
-    for name, error in boot.stderr().items():
+    # Over 32,000 draws the absolute loss has errors of A and alpha 3 % and 5 % above the published ones (2.8
+    # and 4.5 Monte-Carlo errors), the Huber loss 3 % and 2 % below (2.7 and 2.1): the published ones are
+    # closer to Huber's.
+    compared = PUBLISHED if loss != "absolute" else ("E", "B", "beta")
+    for name in compared:
         # Both sides come from 4,000 draws.
         limit = 3.0 * math.sqrt(2.0) * monte_carlo(boot.draws[:, boot.names.index(name)])
-        assert abs(error - PUBLISHED[name]) < limit, name
+        assert abs(boot.stderr()[name] - PUBLISHED[name]) < limit, name
     share = boot.apply("beta / (alpha + beta)")
+    assert share.value == pytest.approx(0.513, abs=0.0015)
     assert share.stderr() == pytest.approx(0.020, abs=0.001)
-    # Half the width that Hoffmann et al. print for a is 0.002: ten times too narrow for 240 runs.
+    # Hoffmann et al. print 0.454 to 0.455 for the 80 % interval of a: forty times too narrow for 240 runs.
     low, high = share.conf_int(0.8)
     assert high - low > 0.04
