@@ -394,3 +394,68 @@ def test_without_the_extra_the_command_says_what_to_install():
     done = command("laws", code=block)
     assert done.returncode == 2
     assert done.stderr == "scalinglaws: the command line needs an extra: pip install 'scalinglaws[cli]'\n"
+
+
+def test_a_fit_with_a_bootstrap_prints_and_keeps_it_for_predictions(table, tmp_path):
+    arguments = ("fit", table, "--law", "chinchilla", "--columns", NAMES, "--starts", 64)
+    file = tmp_path / "boot.json"
+    done = run(*arguments, "--bootstrap", 200, "--interval", 0.8, "--seed", 3, "--json", file)
+    assert done.exit_code == 0, done.stderr
+    assert "200 draws, pairs, seed 3" in done.stdout
+    assert "80 % percentile" in done.stdout
+    boot = sl.load(file)
+    assert isinstance(boot, sl.Bootstrap)
+    assert boot.draws.shape == (200, 5)
+    expected = boot.predict({"N": 1e11, "D": 1e12}, 0.9)
+    done = run("predict", file, "--at", "N=1e11,D=1e12")
+    assert done.exit_code == 0, done.stderr
+    assert f"loss = {expected.mean:.6g}" in done.stdout or f"L = {expected.mean:.6g}" in done.stdout
+    assert f"90 % interval of the law     {expected.lower:.6g} to {expected.upper:.6g}" in done.stdout
+    assert "decades beyond the runs" in done.stdout
+    clustered = run(*arguments, "--bootstrap", 50, "--by", "kind", "--kind", "wild")
+    assert clustered.exit_code == 2
+    assert (
+        "2 clusters of rows with positive weight; at least 6 are needed for 5 parameters" in clustered.stderr
+    )
+
+
+def test_a_fit_without_a_bootstrap_predicts_by_the_delta_method(table, tmp_path):
+    file = tmp_path / "fit.json"
+    run("fit", table, "--law", "chinchilla", "--columns", NAMES, "--starts", 64, "--json", file)
+    fit = sl.load(file)
+    inside = run("predict", file, "--at", "N=1e9", "--at", "D=1e10", "--level", "0.5")
+    expected = fit.predict({"N": 1e9, "D": 1e10}, 0.5, new_run=True)
+    assert f"50 % interval of the new run {expected.lower:.6g} to {expected.upper:.6g}" in inside.stdout
+    assert "within the range of the runs" in inside.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--at", "N=1e9"), "no column 'D'"),
+        (("--at", "N:1e9"), "--at is a list such as"),
+        (("--at", "N=1,N=2"), "--at names 'N' twice"),
+        (("--at", "N=1e9,D=1e10", "--level", "95"), "level must lie between 0 and 1"),
+    ],
+)
+def test_predictions_that_cannot_be_read_are_bad_input(table, tmp_path, arguments, message):
+    file = tmp_path / "fit.json"
+    run("fit", table, "--law", "chinchilla", "--columns", NAMES, "--starts", 64, "--json", file)
+    done = run("predict", file, *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--by", "kind"), "--by says what --bootstrap draws"),
+        (("--bootstrap", "0"), "n must be the number of draws"),
+        (("--bootstrap", "10", "--interval", "90"), "level must lie between 0 and 1"),
+        (("--bootstrap", "10", "--by", "sort"), "no column 'sort' to keep"),
+    ],
+)
+def test_bootstrap_options_are_checked(table, arguments, message):
+    done = run("fit", table, "--law", "chinchilla", "--columns", NAMES, "--starts", 16, *arguments)
+    assert done.exit_code == 2
+    assert message in done.stderr

@@ -105,7 +105,7 @@ def test_labels_come_from_columns_of_the_law_by_either_name_or_from_the_caller()
     [
         (
             "config",
-            r"keeps no column 'config', only those of the law: hand the labels over.*by=runs\['config'\]",
+            r"holds no column 'config': hand the labels over, by=runs\['config'\].*keep=\['config'\]",
         ),
         (LABELS[:5], "by has 5 labels, but the fit has 24 rows"),
         (3, "must name a column or hold one label for each row"),

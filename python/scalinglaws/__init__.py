@@ -8,10 +8,12 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .bootstrap import Bootstrap, Derived
 from .declared import Design
 from .each import Fits, fit_each
 from .errors import BackendError, DataError, FitWarning, FormulaError
 from .fit import fit
+from .intervals import Interval
 from .law import Check, Law, Published
 from .laws import laws
 from .losses import Loss, absolute, cauchy, huber, quantile, soft_l1, squared
@@ -40,8 +42,10 @@ _LATER = {
 __all__ = [
     "BackendError",
     "Basin",
+    "Bootstrap",
     "Check",
     "DataError",
+    "Derived",
     "Design",
     "Diagnostics",
     "Fit",
@@ -49,6 +53,7 @@ __all__ = [
     "Fits",
     "FittedParam",
     "FormulaError",
+    "Interval",
     "Jackknife",
     "Law",
     "Loss",

@@ -71,6 +71,42 @@ class Problem:
         keep_partial: bool,
     ) -> _Report: ...
 
+class _Refitted(_Report):
+    start: NDArray[np.int64]
+
+@final
+class Resampling:
+    """A problem with a way to make replicates of its rows, each a function of a seed and a number."""
+
+    def __new__(
+        cls,
+        problem: Problem,
+        scheme: str,
+        clusters: NDArray[np.uint32] | None,
+        fitted: NDArray[np.float64],
+        noise: NDArray[np.float64],
+        scale: NDArray[np.float64],
+    ) -> Resampling: ...
+    @property
+    def units(self) -> int: ...
+    @property
+    def unit(self) -> NDArray[np.uint32]: ...
+    def replicate(self, seed: int, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+    def refit(
+        self,
+        warm: NDArray[np.float64],
+        cold: NDArray[np.float64],
+        fresh: int,
+        ranges: Sequence[tuple[float, float, bool]],
+        seed: int,
+        first: int,
+        stop: int,
+        max_iter: int | None,
+        threads: int | None,
+        progress: Callable[[int, int], object] | None,
+        keep_partial: bool,
+    ) -> _Refitted: ...
+
 def basins(
     theta: NDArray[np.float64], objective: NDArray[np.float64], status: Sequence[str]
 ) -> list[tuple[int, int, list[int]]]: ...

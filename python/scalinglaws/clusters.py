@@ -48,8 +48,8 @@ def read_clusters(fit: Fit, by: Any, *, least: int = 2) -> Clusters:
     fit : Fit
         The fit; it must hold its rows.
     by : str or array_like, shape (n,)
-        A column that the law uses, by the law's name or the table's, or one label for each row of the table.
-        A fit keeps no other column of the table: hand it over, ``by=runs["config"]``.
+        A column that the fit holds, by the law's name or the table's: one that the law uses, or one named in
+        ``fit(..., keep=[...])``. Or one label for each row of the table, ``by=runs["config"]``.
     least : int
         How many clusters are needed.
 
@@ -75,8 +75,9 @@ def read_clusters(fit: Fit, by: Any, *, least: int = 2) -> Clusters:
     count = len(np.unique(codes[problem.weights > 0.0]))
     if count < least:
         found = "1 cluster" if count == 1 else f"{count} clusters"
+        why = f" for {least - 1} parameters: choose smaller clusters, or fix parameters" if least > 2 else ""
         raise DataError(
-            f"{name!r} has {found} of rows with positive weight; at least {least} are needed", name
+            f"{name!r} has {found} of rows with positive weight; at least {least} are needed{why}", name
         )
     return Clusters(name, groups.keys, codes, count)
 
@@ -93,16 +94,19 @@ def _labels(fit: Fit, by: Any) -> Any:
             )
         return by if hasattr(by, "to_list") else list(by)
     problem = fit._problem
+    if by in fit._labels:
+        kept = fit._labels[by]
+        return np.array(kept.names, dtype=object)[kept.codes].tolist()
     law_name = {table: name for name, table in fit.columns.items()}.get(by, by)
     if law_name in problem.codes:
         labels = np.array(problem.categories[law_name], dtype=object)
         return labels[problem.codes[law_name]].tolist()
     if law_name in problem.inputs:
         return problem.inputs[law_name]
-    held = [fit.columns.get(name, name) for name in (*problem.inputs, *problem.codes)]
+    held = [fit.columns.get(name, name) for name in (*problem.inputs, *problem.codes)] + list(fit._labels)
     hint = near(by, held) or f" It holds {', '.join(map(repr, held))}."
     raise DataError(
-        f"the fit keeps no column {by!r}, only those of the law: hand the labels over, "
-        f"for example by=runs[{by!r}].{hint}",
+        f"the fit holds no column {by!r}: hand the labels over, by=runs[{by!r}], or have them kept with the "
+        f"fit, fit(..., keep=[{by!r}]).{hint}",
         by,
     )

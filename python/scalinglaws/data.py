@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -15,7 +15,17 @@ from .tables import Source, as_labels, as_numbers, open_table, require
 if TYPE_CHECKING:
     from .law import Law
 
-__all__ = ["RawRuns", "Runs", "data_hash", "find_runs", "read_inputs", "read_runs"]
+__all__ = [
+    "Labels",
+    "RawRuns",
+    "Runs",
+    "data_hash",
+    "find_runs",
+    "label_codes",
+    "read_inputs",
+    "read_labels",
+    "read_runs",
+]
 
 # What tables call the columns that formulas call by one letter; tried where the spelling does not help.
 _ALIASES = {
@@ -156,10 +166,9 @@ def read_runs(
     inputs = {name: numbers(name) for name in law.inputs}
     codes, categories = {}, {}
     for column in dict.fromkeys(law.groups.values()):
-        labels = as_labels(found.columns[found.names[column]], found.label(column))
-        known, inverse = np.unique(labels, return_inverse=True)
-        categories[column] = tuple(str(label) for label in known)
-        codes[column] = inverse.astype(np.uint32)
+        codes[column], categories[column] = label_codes(
+            found.columns[found.names[column]], found.label(column)
+        )
     return Runs(target, inputs, codes, categories, np.empty(0) if found.weights is None else found.weights)
 
 
@@ -229,6 +238,70 @@ def read_inputs(
         {column: spread[column] for column in categories},
         shape,
     )
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """A column of the table that no law uses, kept to tell which rows belong together.
+
+    Parameters
+    ----------
+    codes : ndarray of uint32, shape (n,)
+        Label of each row, as an index into `names`.
+    names : tuple of str
+        The labels, sorted.
+    """
+
+    codes: NDArray[np.uint32]
+    names: tuple[str, ...]
+
+
+def read_labels(runs: Any, names: Sequence[str], n: int) -> dict[str, Labels]:
+    """Read columns that no law uses.
+
+    Parameters
+    ----------
+    runs : DataFrame, mapping or structured array
+        As for `read_runs`.
+    names : sequence of str
+        The columns.
+    n : int
+        Rows of the table.
+
+    Returns
+    -------
+    dict of str to Labels
+        By the table's names.
+
+    Raises
+    ------
+    DataError
+        If a column or a label is missing, or a column has another length than the others.
+    TypeError
+        If `names` is no list of texts.
+    """
+    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+        raise TypeError(f"keep is a list of columns, such as ['config'], not {names!r}")
+    source = open_table(runs)
+    out = {}
+    for name in names:
+        if name not in source.names:
+            raise DataError(f"the table has no column {name!r} to keep.{near(name, source.names)}", name)
+        codes, found = label_codes(source.get(name), f"column {name!r}")
+        if codes.size != n:
+            raise DataError(
+                f"columns have different lengths: {name!r} has {codes.size} rows, the others {n}", name
+            )
+        out[name] = Labels(codes, found)
+    return out
+
+
+def label_codes(raw: Any, label: str) -> tuple[NDArray[np.uint32], tuple[str, ...]]:
+    """Return the index of each entry's text among the sorted texts, and the texts."""
+    if np.ndim(raw) != 1:
+        raise DataError(f"{label} must hold one label for each row, not an array of shape {np.shape(raw)}")
+    found, inverse = np.unique(as_labels(raw, label), return_inverse=True)
+    return inverse.astype(np.uint32), tuple(str(entry) for entry in found)
 
 
 def data_hash(target: NDArray[np.float64], *columns: NDArray[Any]) -> str:

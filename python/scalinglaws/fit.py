@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from numpy.typing import ArrayLike
@@ -29,6 +29,7 @@ def fit(
     residual: Residual | None = None,
     loss: Loss | str | None = None,
     weights: ArrayLike | str | None = None,
+    keep: Sequence[str] = (),
     fixed: Mapping[str, Any] | None = None,
     priors: Mapping[str, Prior] | None = None,
     starts: StartsLike = 512,
@@ -60,6 +61,9 @@ def fit(
         ``squared()``.
     weights : array_like or str, optional
         Non-negative factors on the rows' losses, or the column that holds them; used as they are.
+    keep : sequence of str, optional
+        Further columns of the table to keep with the fit as labels of its rows, such as the run or the
+        configuration, for the option ``by=`` of `Fit.bootstrap`, `Fit.cov` and others.
     fixed : mapping, optional
         Parameters that are not fitted: ``{"alpha": 0.35}`` holds a number, ``{"beta": "alpha"}`` ties one to
         an expression of others, ``{"A": {"en": 400}}`` holds one category of a grouped one, ``{"E": 0}``
@@ -124,6 +128,7 @@ def fit(
         runs,
         columns=columns,
         weights=weights,
+        keep=keep,
         progress=progress,
         on_interrupt=on_interrupt,
         residual=residual,

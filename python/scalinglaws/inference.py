@@ -264,6 +264,7 @@ def covariance(
     dof: int,
     kind: CovKind,
     clusters: NDArray[np.intp] | None = None,
+    copies: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], str]:
     """Return the covariance of the chosen parameters.
 
@@ -281,6 +282,10 @@ def covariance(
         See the module's description.
     clusters : ndarray of int, shape (n,), optional
         Cluster of each row, numbered from 0; for the sandwich only.
+    copies : ndarray of float, shape (n,), optional
+        How often each row stands in the table that `problem` is meant for, where its weights are those of
+        one copy times this number. Copies are observations of their own: c copies of weight w add
+        c (w psi)^2 J J' to the sandwich, and not (c w psi)^2 J J'. All rows of a cluster have as many.
 
     Returns
     -------
@@ -305,7 +310,7 @@ def covariance(
         cov = (rss / dof if dof > 0 else math.nan) * (half.T @ half)
         form = "exact"
     else:
-        parts = _robust(problem, theta, chosen, scale, directions[~null].T, clusters)
+        parts = _robust(problem, theta, chosen, scale, directions[~null].T, clusters, copies)
         form = parts.form
         if kind == "sandwich":
             cov = parts.inverse @ parts.meat @ parts.inverse
@@ -342,7 +347,7 @@ def bread(
     null = _null(values)
     lost = _lost(lengths, directions, null)
     scale = 1.0 / np.where(lengths > 0.0, lengths, 1.0)
-    parts = _robust(problem, theta, chosen, scale, directions[~null].T, None)
+    parts = _robust(problem, theta, chosen, scale, directions[~null].T, None, None)
     inverse = parts.inverse * scale[:, None] * scale[None, :]
     inverse[lost, :] = np.nan
     inverse[:, lost] = np.nan
@@ -379,12 +384,13 @@ def _robust(
     scale: NDArray[np.float64],
     basis: NDArray[np.float64],
     clusters: NDArray[np.intp] | None,
+    copies: NDArray[np.float64] | None,
 ) -> _Parts:
     p = int(chosen.sum())
     smooth = problem.loss.smooth
     full, gauss, meat = np.zeros((p, p)), np.zeros((p, p)), np.zeros((p, p))
     sums = np.zeros((0 if clusters is None else int(clusters.max()) + 1, p))
-    width = _window(problem, theta)
+    width = _window(problem, theta, copies)
     psi2 = curved = total = 0.0
     for block in rows(problem, theta, chosen, curvature=smooth):
         psi = problem.loss.psi(block.residual)
@@ -395,10 +401,12 @@ def _robust(
         )
         scaled = block.jacobian * scale
         gauss += scaled.T @ ((block.weight * bend)[:, None] * scaled)
+        here = np.ones(len(psi)) if copies is None else copies[block.index]
+        single = block.weight / here * psi
         if clusters is None:
-            meat += scaled.T @ (((block.weight * psi) ** 2)[:, None] * scaled)
+            meat += scaled.T @ ((here * single**2)[:, None] * scaled)
         else:
-            np.add.at(sums, clusters[block.index], (block.weight * psi)[:, None] * scaled)
+            np.add.at(sums, clusters[block.index], single[:, None] * scaled)
         if block.second is not None:
             pull = block.weight * psi
             full -= _scatter(block.second, block.where, pull * block.slope, p) * np.outer(scale, scale)
@@ -408,10 +416,10 @@ def _robust(
         curved += float(block.weight @ bend)
         total += float(block.weight.sum())
     if clusters is not None:
-        used = problem.weights > 0.0
-        n, count = int(used.sum()), len(np.unique(clusters[used]))
-        small = count / (count - 1) * (n - 1) / (n - p) if count > 1 and n > p else math.nan
-        meat = small * (sums.T @ sums)
+        times, n = _clusters_drawn(problem, clusters, copies)
+        count = float(times.sum())
+        small = count / (count - 1.0) * (n - 1.0) / (n - p) if count > 1.0 and n > p else math.nan
+        meat = small * (sums.T @ (times[:, None] * sums))
     prior = _prior_curvature(problem, theta)[chosen] * scale**2
     gauss[np.diag_indices(p)] += prior
     form = "exact" if width is None else "kernel"
@@ -421,6 +429,16 @@ def _robust(
     if inverse is None:
         inverse = np.full((p, p), np.nan)
     return _Parts(inverse, meat, math.nan if curved <= 0.0 else psi2 / (curved / total), form)
+
+
+def _clusters_drawn(
+    problem: Problem, clusters: NDArray[np.intp], copies: NDArray[np.float64] | None
+) -> tuple[NDArray[np.float64], float]:
+    """How often each cluster is in the table, and how many rows that makes."""
+    times = np.zeros(int(clusters.max()) + 1)
+    used = problem.weights > 0.0
+    times[clusters[used]] = 1.0 if copies is None else copies[used]
+    return times, float(used.sum() if copies is None else copies[used].sum())
 
 
 def _scatter(
@@ -481,12 +499,12 @@ def _prior_curvature(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np
     return diagonal
 
 
-def _window(problem: Problem, theta: NDArray[np.float64]) -> float | None:
+def _window(problem: Problem, theta: NDArray[np.float64], copies: NDArray[np.float64] | None) -> float | None:
     """Half-width of the window that smooths the second derivative of the loss; None where none is needed."""
     loss = problem.loss
     if not loss.robust:
         return None
-    width = _bandwidth(problem, theta)
+    width = _bandwidth(problem, theta, copies)
     # A core as wide as half the window holds rows enough to average over by themselves.
     return width if not loss.smooth or loss.scale < 0.5 * width else None
 
@@ -506,12 +524,13 @@ def _smoothed(loss: Loss, r: NDArray[np.float64], width: float) -> NDArray[np.fl
     return out
 
 
-def _bandwidth(problem: Problem, theta: NDArray[np.float64]) -> float:
+def _bandwidth(problem: Problem, theta: NDArray[np.float64], copies: NDArray[np.float64] | None) -> float:
     """Width of the kernel for the density of the residuals at zero, after Hall and Sheather (1988)."""
     from statistics import NormalDist
 
     _, r = residuals(problem, theta)
-    r = r[problem.weights > 0.0]
+    used = problem.weights > 0.0
+    r = r[used] if copies is None else np.repeat(r[used], copies[used].astype(np.intp))
     normal, n = NormalDist(), r.size
     tau = problem.loss.scale if problem.loss.kind == "quantile" else 0.5
     z = normal.inv_cdf(tau)

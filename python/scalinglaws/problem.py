@@ -19,7 +19,14 @@ __all__ = ["STATUSES", "LawLike", "Problem", "Residual", "Solutions", "Status"]
 
 Residual: TypeAlias = Literal["linear", "log"]
 Status: TypeAlias = Literal[
-    "converged", "stalled", "bound", "iteration limit", "non-finite start", "cancelled", "screened"
+    "converged",
+    "stalled",
+    "bound",
+    "iteration limit",
+    "non-finite start",
+    "cancelled",
+    "screened",
+    "undetermined",
 ]
 STATUSES: tuple[Status, ...] = (
     "converged",
@@ -29,6 +36,7 @@ STATUSES: tuple[Status, ...] = (
     "non-finite start",
     "cancelled",
     "screened",
+    "undetermined",
 )
 
 
@@ -257,7 +265,8 @@ class Solutions:
         The summed loss with penalties.
     status : list of str, length m
         One of `STATUSES`: ``"bound"`` means converged with an active bound, ``"screened"`` means not solved
-        because other starts were better.
+        because other starts were better, ``"undetermined"`` not solved because the rows of a bootstrap draw
+        do not determine all parameters.
     iterations, evaluations : ndarray of int, shape (m,)
         Steps taken, and evaluations of the objective.
     gradient : ndarray of float, shape (m,)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from . import _core
 from .backends import Interrupt, Progress, get_backend
-from .data import Runs, read_runs
+from .data import Labels, Runs, read_labels, read_runs
 from .errors import BackendError, DataError, FormulaError, near
 from .inference import residuals
 from .law import Law
@@ -123,6 +123,7 @@ class Recipe:
         *,
         columns: Mapping[str, str] | None = None,
         weights: Any = None,
+        keep: Sequence[str] = (),
         progress: Progress | None = None,
         on_interrupt: Interrupt = "raise",
     ) -> Fit:
@@ -130,7 +131,7 @@ class Recipe:
 
         Parameters
         ----------
-        runs, columns, weights, progress, on_interrupt
+        runs, columns, weights, keep, progress, on_interrupt
             As for `fit`.
 
         Returns
@@ -150,6 +151,7 @@ class Recipe:
             raise ValueError(f"on_interrupt must be 'raise' or 'keep', not {on_interrupt!r}")
         binding, numbers = self.bound
         table = read_runs(self.law, runs, columns=columns, weights=weights, residual=self.residual)
+        labels = read_labels(runs, keep, len(table.target))
         problem = _problem(binding, numbers, table, self.residual, self.loss, self.priors)
         _check_rows(problem)
         points = make_starts(problem, binding.law, self.starts, rng=self.rng, screen=self.screen)
@@ -170,7 +172,7 @@ class Recipe:
             # solver.
             message = _in_table_names(str(error), columns)
             raise DataError(message, getattr(error, "column", None), getattr(error, "rows", ())) from None
-        return _result(binding, problem, points, solutions, self.backend, columns)
+        return _result(binding, problem, points, solutions, self.backend, columns, labels)
 
 
 def fit_quietly(
@@ -179,6 +181,7 @@ def fit_quietly(
     *,
     columns: Mapping[str, str] | None = None,
     weights: Any = None,
+    keep: Sequence[str] = (),
     progress: Progress | None = None,
     on_interrupt: Interrupt = "raise",
     **options: Any,
@@ -187,7 +190,7 @@ def fit_quietly(
 
     Parameters
     ----------
-    law, runs, columns, weights, progress, on_interrupt
+    law, runs, columns, weights, keep, progress, on_interrupt
         As for `fit`.
     **options
         Its other options.
@@ -203,7 +206,9 @@ def fit_quietly(
         As `fit`.
     """
     recipe = Recipe.make(law, **options)
-    return recipe.fit(runs, columns=columns, weights=weights, progress=progress, on_interrupt=on_interrupt)
+    return recipe.fit(
+        runs, columns=columns, weights=weights, keep=keep, progress=progress, on_interrupt=on_interrupt
+    )
 
 
 def check_progress(progress: object) -> None:
@@ -305,6 +310,7 @@ def _result(
     solutions: Solutions,
     backend: str,
     columns: Mapping[str, str] | None,
+    labels: Mapping[str, Labels],
 ) -> Fit:
     status = list(solutions.status)
     found = _core.basins(
@@ -352,6 +358,7 @@ def _result(
         _problem=problem,
         _binding=binding,
         _theta=theta,
+        _labels=dict(labels),
     )
 
 

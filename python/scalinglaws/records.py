@@ -105,22 +105,25 @@ class StartsReport:
 
 @dataclass(frozen=True, eq=False)
 class Prediction:
-    """Values of a fitted law with delta-method intervals.
+    """Values of a fitted law with intervals.
 
     Parameters
     ----------
     mean : float or ndarray
         The law at the best parameters. With log residuals this is the median of new runs.
     stderr : float or ndarray
-        Standard error of `mean` in the unit of the target, from the covariance of the parameters.
+        Standard error of `mean` in the unit of the target.
     lower, upper : float, ndarray or None
         Ends of the interval; None if no level was asked for.
     level : float or None
         Coverage of the interval.
     kind : str
-        Kind of covariance.
+        Kind of covariance, or kind of bootstrap interval.
     new_run : bool
         Whether the interval is for a new run, noise included, and not for the law itself.
+    decades : float, ndarray or None
+        How many powers of ten the point lies beyond the rows of the fit, in the input where that is most; 0
+        inside the range of all inputs, None if the fit was saved without its rows.
     """
 
     mean: Any
@@ -130,6 +133,7 @@ class Prediction:
     level: float | None
     kind: str
     new_run: bool
+    decades: Any = None
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,9 +7,11 @@ import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .bootstrap import Bootstrap
+    from .intervals import IntervalKind
     from .result import Fit
 
-__all__ = ["summary"]
+__all__ = ["bootstrap_summary", "summary"]
 
 _WIDTH = 78
 
@@ -47,6 +49,49 @@ def summary(fit: Fit) -> str:
     lines += _starts(fit)
     lines += _determined(fit)
     lines += _wrapped(f"{'valid' if fit.valid else 'NOT VALID'}: {fit.message}", "")
+    return "\n".join(lines)
+
+
+def bootstrap_summary(boot: Bootstrap, level: float, kind: IntervalKind) -> str:
+    """Return a text table of a bootstrap.
+
+    Parameters
+    ----------
+    boot : Bootstrap
+        The draws.
+    level, kind
+        Of the intervals.
+
+    Returns
+    -------
+    str
+        Lines without a final newline.
+    """
+    intervals = boot.conf_int(level, kind)
+    title = boot.fit.law.title or boot.fit.law.id or "Fit"
+    what = boot.kind if boot.factor is None else f"{boot.kind} ({boot.factor})"
+    what += "" if boot.clusters is None else f", {boot.clusters} clusters by {boot.by}"
+    head = f"{title}: bootstrap"
+    lines = [head, "=" * len(head), f"{len(boot.status)} draws, {what}, seed {boot.seed}", ""]
+    width = max(9, *(len(name) for name in boot.names))
+    span = f"{100 * level:g} % {kind}"
+    lines.append(f"{'parameter':<{width}}  {'value':>14}  {'stderr':>10}  {'bias':>10}  {span:>24}")
+    lines.append("-" * len(lines[-1]))
+    values, errors, bias = boot.fit.values, boot.stderr(), boot.bias
+    params = boot.fit.params
+    for name, (low, high) in intervals.items():
+        fixed = not params[name].vary and params[name].expr is None
+        ends = "fixed" if fixed else f"{low:.6g} to {high:.6g}"
+        error, off = ("", "") if fixed else (f"{errors[name]:.4g}", f"{bias[name]:.2g}")
+        lines.append(f"{name:<{width}}  {values[name]:>14.8g}  {error:>10}  {off:>10}  {ends:>24}")
+    lines.append("")
+    if boot.failures:
+        spoken = ", ".join(f"{count} {status}" for status, count in boot.failures.items())
+        lines += _wrapped(f"{sum(boot.failures.values())} draws failed and are left out: {spoken}", "")
+    else:
+        lines.append("every draw converged")
+    if boot.moved:
+        lines += _wrapped(f"{boot.moved} draws found their optimum from another start than the best fit", "")
     return "\n".join(lines)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -13,11 +12,12 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends import Interrupt, Progress, get_backend
-from .data import data_hash, read_inputs
+from .data import Labels, data_hash
 from .errors import DataError, near
 from .inference import CovKind, residuals
 from .law import Law
 from .losses import Loss
+from .prediction import by_delta_method
 from .problem import Problem, Residual
 from .records import Basin, FittedParam, Prediction, Refits, StartsReport
 from .ties import Binding
@@ -86,6 +86,8 @@ class Fit(Uncertainty):
     _problem: Problem
     _binding: Binding
     _theta: NDArray[np.float64]
+    # Columns that were kept to tell which rows belong together, by the table's names.
+    _labels: dict[str, Labels] = field(default_factory=dict)
     # Results that need the rows, for a fit that was saved without them; otherwise a cache.
     _known: dict[str, Any] = field(default_factory=dict)
 
@@ -229,38 +231,7 @@ class Fit(Uncertainty):
         """
         if level is not None and not 0.0 < level < 1.0:
             raise ValueError(f"level must lie between 0 and 1, not {level!r}")
-        kind = self._kind(kind)
-        law, problem = self._binding.fitted, self._problem
-        inputs, codes, shape = read_inputs(law, data, columns=self.columns, categories=problem.categories)
-        arrays = [inputs[name] for name in law.inputs]
-        n = max([1, *(array.size for array in arrays), *(code.size for code in codes.values())])
-        position = {}
-        for name, where in problem.slots:
-            position[name] = where.start + (
-                codes[law.groups[name]] if name in law.groups else np.zeros(n, np.intp)
-            )
-            arrays.append(np.ascontiguousarray(self._theta[position[name]]))
-        mean = np.broadcast_to(law._core.value(arrays), (n,))
-        gradient = np.broadcast_to(law._core.gradient(arrays, list(law.params)), (n, len(law.params)))
-        spread = np.zeros((n, self._theta.size))
-        for column, name in enumerate(law.params):
-            spread[np.arange(n), position[name]] = gradient[:, column]
-        with np.errstate(invalid="ignore", divide="ignore"):
-            if self.residual == "log":
-                spread /= mean[:, None]
-            variance = np.einsum("ij,jk,ik->i", spread, self._inner_cov(kind), spread)
-            error = np.sqrt(np.maximum(variance, 0.0))
-            stderr = error * mean if self.residual == "log" else error
-            lower = upper = None
-            if level is not None:
-                if new_run:
-                    error = np.sqrt(variance + (self.rss / self.dof if self.dof > 0 else math.nan))
-                half = _student(0.5 * (1.0 + level), self.dof) * error
-                log = self.residual == "log"
-                lower = mean * np.exp(-half) if log else mean - half
-                upper = mean * np.exp(half) if log else mean + half
-        give = [None if a is None else _shaped(a, shape) for a in (mean, stderr, lower, upper)]
-        return Prediction(give[0], give[1], give[2], give[3], level, kind, new_run)
+        return by_delta_method(self, data, level, self._kind(kind), new_run)
 
     def refit(
         self,
@@ -434,15 +405,3 @@ class Fit(Uncertainty):
 
 def _log(value: float) -> float:
     return math.log(value) if value > 0.0 else -math.inf
-
-
-def _student(probability: float, dof: int) -> float:
-    if dof <= 0:
-        return math.nan
-    from scipy.special import stdtrit
-
-    return float(stdtrit(dof, probability))
-
-
-def _shaped(values: NDArray[np.float64], shape: Sequence[int]) -> Any:
-    return np.array(values).reshape(shape) if len(shape) else float(values[0])

@@ -13,6 +13,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
+from .bootstrap import Bootstrap
+from .clusters import Clusters
+from .data import Labels
 from .declared import Design
 from .inference import CovKind
 from .law import Law
@@ -27,9 +30,20 @@ from .ties import bind
 if TYPE_CHECKING:
     from .diagnostics import Diagnostics
 
-__all__ = ["fit_from_dict", "fit_to_dict", "law_from_dict", "law_to_dict", "load", "save"]
+__all__ = [
+    "bootstrap_from_dict",
+    "bootstrap_to_dict",
+    "fit_from_dict",
+    "fit_to_dict",
+    "law_from_dict",
+    "law_to_dict",
+    "load",
+    "save",
+    "write",
+]
 
 _FORMAT = "scalinglaws.fit"
+_DRAWS = "scalinglaws.bootstrap"
 _VERSION = 1
 _COV: tuple[CovKind, ...] = ("sandwich", "classical", "hessian")
 _LAW_TEXTS = ("formula", "target", "id", "title", "family", "describes", "target_unit", "notes")
@@ -176,6 +190,11 @@ def fit_to_dict(fit: Fit, *, data: bool = True) -> dict[str, Any]:
             "codes": {name: column.tolist() for name, column in problem.codes.items()},
             "weights": _list(problem.weights),
         }
+        if fit._labels:
+            content["data"]["labels"] = {
+                name: {"codes": column.codes.tolist(), "names": list(column.names)}
+                for name, column in fit._labels.items()
+            }
     else:
         content["diagnostics"] = _plain_all(asdict(fit.diagnostics))
         content["known"] = {
@@ -204,13 +223,7 @@ def fit_from_dict(content: Mapping[str, Any]) -> Fit:
     ValueError
         If this is not a fit, or one of a newer version of the library.
     """
-    if not isinstance(content, Mapping) or content.get("format") != _FORMAT:
-        raise ValueError("this is not a saved fit of scalinglaws")
-    if content["version"] > _VERSION:
-        raise ValueError(
-            f"this fit was saved in format {content['version']} by scalinglaws {content.get('library')}; "
-            f"this version reads up to format {_VERSION}: update scalinglaws"
-        )
+    _check_format(content, _FORMAT, "fit")
     law = law_from_dict(content["law"])
     fixed = {name: value if _is_tie(value) else float(value) for name, value in content["fixed"].items()}
     binding, _ = bind(
@@ -267,7 +280,81 @@ def fit_from_dict(content: Mapping[str, Any]) -> Fit:
         _problem=problem,
         _binding=binding,
         _theta=_array(content["theta"]),
+        _labels={
+            name: Labels(np.array(entry["codes"], dtype=np.uint32), tuple(entry["names"]))
+            for name, entry in (rows or {}).get("labels", {}).items()
+        },
         _known=known,
+    )
+
+
+def bootstrap_to_dict(boot: Bootstrap) -> dict[str, Any]:
+    """Return a bootstrap with its fit as plain lists, numbers and strings.
+
+    Parameters
+    ----------
+    boot : Bootstrap
+        The draws.
+
+    Returns
+    -------
+    dict
+        Ready for strict JSON, as from `fit_to_dict`.
+    """
+    return {
+        "format": _DRAWS,
+        "version": _VERSION,
+        "library": _core.build_info().get("version", ""),
+        "kind": boot.kind,
+        "factor": boot.factor,
+        "by": boot.by,
+        "clusters": None if boot._clusters is None else _clusters(boot._clusters),
+        "seed": boot.seed,
+        "names": list(boot.names),
+        "draws": [_list(row) for row in boot.draws],
+        "objective": _list(boot.objective),
+        "status": list(boot.status),
+        "start": boot.start.tolist(),
+        "seconds": boot.seconds,
+        "fit": fit_to_dict(boot.fit),
+    }
+
+
+def bootstrap_from_dict(content: Mapping[str, Any]) -> Bootstrap:
+    """Make a bootstrap from the dictionary of `bootstrap_to_dict`.
+
+    Parameters
+    ----------
+    content : mapping
+        The dictionary.
+
+    Returns
+    -------
+    Bootstrap
+        The draws with their fit.
+
+    Raises
+    ------
+    ValueError
+        If this is no bootstrap, or one of a newer version of the library.
+    """
+    _check_format(content, _DRAWS, "bootstrap")
+    clusters = None if content["clusters"] is None else _read_clusters(content["by"], content["clusters"])
+    draws = [_array(row) for row in content["draws"]]
+    return Bootstrap(
+        fit=fit_from_dict(content["fit"]),
+        kind=content["kind"],
+        factor=content["factor"],
+        by=content["by"],
+        clusters=None if clusters is None else clusters.count,
+        seed=content["seed"],
+        names=tuple(content["names"]),
+        draws=np.array(draws),
+        objective=_array(content["objective"]),
+        status=tuple(content["status"]),
+        start=np.array(content["start"], dtype=np.int64),
+        seconds=float(content["seconds"]),
+        _clusters=clusters,
     )
 
 
@@ -283,11 +370,16 @@ def save(fit: Fit, path: str | os.PathLike[str], *, data: bool = True) -> None:
     data : bool
         Whether to include the rows.
     """
+    write(fit_to_dict(fit, data=data), path)
+
+
+def write(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
+    """Write plain values as JSON; the file appears whole or not at all."""
     import json
     from secrets import token_hex
 
     target = Path(path)
-    text = json.dumps(fit_to_dict(fit, data=data), allow_nan=False, indent=1, ensure_ascii=False)
+    text = json.dumps(content, allow_nan=False, indent=1, ensure_ascii=False)
     # The temporary file lies in the same folder, because a rename is atomic only within one file system.
     draft = target.with_name(f".{target.name}.{token_hex(8)}.tmp")
     try:
@@ -299,8 +391,8 @@ def save(fit: Fit, path: str | os.PathLike[str], *, data: bool = True) -> None:
         raise
 
 
-def load(path: str | os.PathLike[str]) -> Fit:
-    """Read a fit that `Fit.save` wrote.
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read what `Fit.save` or `Bootstrap.save` wrote.
 
     Parameters
     ----------
@@ -309,13 +401,13 @@ def load(path: str | os.PathLike[str]) -> Fit:
 
     Returns
     -------
-    Fit
-        The fit, equal in every number to the one that was saved.
+    Fit or Bootstrap
+        Equal in every number to what was saved.
 
     Raises
     ------
     ValueError
-        If the file is not a saved fit, or one of a newer version.
+        If the file is neither, or one of a newer version.
     """
     import json
 
@@ -323,6 +415,8 @@ def load(path: str | os.PathLike[str]) -> Fit:
         content = json.loads(Path(path).read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{os.fspath(path)} is not a saved fit: {error}") from None
+    if isinstance(content, Mapping) and content.get("format") == _DRAWS:
+        return bootstrap_from_dict(content)
     return fit_from_dict(content)
 
 
@@ -364,6 +458,25 @@ def _starts(content: Mapping[str, Any]) -> StartsReport:
     best = content.get("best")
     known = {name: value for name, value in content.items() if name != "best"}
     return StartsReport(**known, best=None if best is None else tuple(map(float, best)))
+
+
+def _check_format(content: Any, expected: str, what: str) -> None:
+    if not isinstance(content, Mapping) or content.get("format") != expected:
+        raise ValueError(f"this is not a saved {what} of scalinglaws")
+    if content["version"] > _VERSION:
+        raise ValueError(
+            f"this {what} was saved in format {content['version']} by scalinglaws {content.get('library')}; "
+            f"this version reads up to format {_VERSION}: update scalinglaws"
+        )
+
+
+def _clusters(clusters: Clusters) -> dict[str, Any]:
+    # Keys may be of any type; as texts they still say which cluster is meant.
+    return {"codes": clusters.codes.tolist(), "keys": list(map(str, clusters.keys)), "count": clusters.count}
+
+
+def _read_clusters(name: str, entry: Mapping[str, Any]) -> Clusters:
+    return Clusters(name, tuple(entry["keys"]), np.array(entry["codes"], dtype=np.intp), entry["count"])
 
 
 def _plain(value: float) -> float | str:

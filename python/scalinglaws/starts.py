@@ -19,7 +19,17 @@ if TYPE_CHECKING:
     from .param import Param
     from .problem import Problem
 
-__all__ = ["Rng", "StartKind", "StartPoints", "StartsLike", "make_starts", "seed_of", "start_range"]
+__all__ = [
+    "Rng",
+    "StartKind",
+    "StartPoints",
+    "StartsLike",
+    "free_params",
+    "make_starts",
+    "paper_grid",
+    "seed_of",
+    "start_range",
+]
 
 StartKind: TypeAlias = Literal["sobol", "paper", "one", "array"]
 StartsLike: TypeAlias = int | str | Mapping[str, Any] | ArrayLike
@@ -83,7 +93,7 @@ def make_starts(
     if isinstance(starts, str):
         if starts != "paper":
             raise ValueError(f"starts must be a number, 'paper', a mapping or an array, not {starts!r}")
-        theta, kind = _grid(problem, law), "paper"
+        theta, kind = paper_grid(problem, law), "paper"
     elif isinstance(starts, Mapping):
         theta, kind = _one(problem, law, starts), "one"
     elif isinstance(starts, (int, np.integer)) and not isinstance(starts, bool):
@@ -145,8 +155,8 @@ def _blank(problem: Problem, rows: int) -> NDArray[np.float64]:
     return theta
 
 
-def _free(problem: Problem) -> list[tuple[int, str, Param]]:
-    """Position, expanded name and declaration of each free parameter."""
+def free_params(problem: Problem) -> list[tuple[int, str, Param]]:
+    """Return position, expanded name and declaration of each free parameter."""
     return [
         (index, name, problem.law.params[owner])
         for index, (name, owner) in enumerate(zip(problem.names, problem.owners, strict=True))
@@ -155,7 +165,7 @@ def _free(problem: Problem) -> list[tuple[int, str, Param]]:
 
 
 def _sobol(problem: Problem, count: int, seed: int) -> NDArray[np.float64]:
-    free = _free(problem)
+    free = free_params(problem)
     theta = _blank(problem, count)
     unit = _core.sobol(count, len(free), seed)
     for column, (index, name, param) in enumerate(free):
@@ -204,11 +214,12 @@ def start_range(name: str, param: Param) -> tuple[float, float]:
     )
 
 
-def _grid(problem: Problem, law: Law) -> NDArray[np.float64]:
+def paper_grid(problem: Problem, law: Law) -> NDArray[np.float64]:
+    """Return the starts of the grid of the law's paper, shape (m, k); ValueError if it has none."""
     if law.grid is None:
         raise ValueError("starts='paper' needs a law with a paper's grid; this one has none: give a number")
     # The categories of a grouped parameter move together: a product over them would not end.
-    owners = list(dict.fromkeys(problem.owners[index] for index, _, _ in _free(problem)))
+    owners = list(dict.fromkeys(problem.owners[index] for index, _, _ in free_params(problem)))
     points = list(product(*(law.grid[owner] for owner in owners)))
     theta = _blank(problem, len(points))
     columns = np.array(points, dtype=np.float64)
@@ -230,7 +241,7 @@ def _one(problem: Problem, law: Law, start: Mapping[str, Any]) -> NDArray[np.flo
         if name not in known:
             raise ValueError(f"starts names {name!r}, which the law does not have.{near(name, known)}")
     theta = _blank(problem, 1)
-    for index, name, param in _free(problem):
+    for index, name, param in free_params(problem):
         if name in given or problem.owners[index] in given:
             theta[0, index] = _number(name, given.get(name, given.get(problem.owners[index])))
         else:
@@ -263,13 +274,13 @@ def _array(problem: Problem, law: Law, starts: ArrayLike) -> NDArray[np.float64]
             f"its shape is {np.shape(starts)}"
         )
     theta = _blank(problem, len(array))
-    for index, name, _ in _free(problem):
+    for index, name, _ in free_params(problem):
         theta[:, index] = array[:, columns.index(name)]
     return theta
 
 
 def _check_domains(problem: Problem, theta: NDArray[np.float64]) -> None:
-    for index, name, param in _free(problem):
+    for index, name, param in free_params(problem):
         low, high = param.bounds
         column = theta[:, index]
         inside = (column > low if param.kind == "positive" else column >= low) & (column <= high)

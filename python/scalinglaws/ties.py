@@ -17,9 +17,14 @@ from .law import Law
 if TYPE_CHECKING:
     from .problem import Problem
 
-__all__ = ["Binding", "Tie", "bind"]
+__all__ = ["Binding", "Tie", "bind", "names_in"]
 
 _NAME = re.compile(r"[^\W\d]\w*")
+
+
+def names_in(text: str) -> set[str]:
+    """Return the words of an expression that may be names."""
+    return set(_NAME.findall(text))
 
 
 @dataclass(frozen=True)
@@ -202,7 +207,7 @@ def _check(law: Law, name: str, tie: Tie, remaining: Mapping[str, Any], ties: Ma
         return tie
     if name.partition("[")[0] in law.groups:
         raise ValueError(f"{name!r} is grouped and cannot be tied; write the relation into the formula")
-    found = set(_NAME.findall(tie.text))
+    found = names_in(tie.text)
     for other in sorted(found & set(ties)):
         raise ValueError(f"the tie {name} = {tie.text!r} uses {other!r}, which is tied or zero itself")
     for other in sorted(found & set(law.groups)):

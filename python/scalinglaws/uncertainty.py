@@ -1,16 +1,16 @@
 """How sure a fit is of its parameters: the methods of `Fit` that say so.
 
 They live here so that `result` stays a record; what they compute lives in `inference`, `profile`, `region`,
-`diagnostics` and `jackknife`.
+`diagnostics`, `jackknife` and `bootstrap`.
 """
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, cast, overload
+from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .backends import Interrupt, Progress
 from .clusters import read_clusters
@@ -18,11 +18,14 @@ from .inference import CovKind, covariance
 from .verdict import at_bounds
 
 if TYPE_CHECKING:
+    from .bootstrap import Bootstrap
     from .diagnostics import Diagnostics
     from .jackknife import Jackknife
     from .profile import Profile
     from .region import ProfileRegion
+    from .resampling import BootstrapKind, Factor
     from .result import Fit
+    from .starts import Rng
 
 __all__ = ["Uncertainty"]
 
@@ -279,6 +282,105 @@ class Uncertainty:
         return jackknife(
             self._fit,
             by,
+            max_iter=max_iter,
+            threads=threads,
+            progress=progress,
+            on_interrupt=on_interrupt,
+        )
+
+    def bootstrap(
+        self,
+        n: int,
+        *,
+        kind: BootstrapKind = "pairs",
+        by: str | ArrayLike | None = None,
+        factor: Factor | None = None,
+        starts_per_draw: int | Literal["paper"] = 0,
+        rng: Rng = 0,
+        max_iter: int | None = None,
+        threads: int | None = None,
+        progress: Progress | None = None,
+        on_interrupt: Interrupt = "raise",
+    ) -> Bootstrap:
+        """Resample the runs and refit them, many times.
+
+        Every draw is refitted from the best fit, from the other basins that resampled rows may prefer, and
+        from `starts_per_draw` fresh starts; the lowest counts.
+
+        Parameters
+        ----------
+        n : int
+            Number of draws: some hundreds for standard errors, thousands for intervals.
+        kind : {"pairs", "wild", "residual", "parametric"}
+            What is random. ``"pairs"``: which runs there are, with replacement; it allows for unequal noise.
+            ``"wild"``: the sign or size of each run's own residual, at the runs there are; for ladders that
+            were designed, with unequal noise. ``"residual"``: which residual each run gets. ``"parametric"``:
+            normal noise of variance rss / dof. In the last two a row of weight w has 1/w of the variance.
+        by : str or array_like, optional
+            Clusters that are drawn, or get a random factor, as a whole, such as the checkpoints of one run:
+            a column that the fit holds (an input, a category, or one named in ``fit(..., keep=[...])``), or
+            one label per row.
+        factor : {"rademacher", "webb"}, optional
+            Random factor of the wild bootstrap: signs, or Webb's six points, the default for fewer than 12
+            clusters.
+        starts_per_draw : int or "paper"
+            Fresh starts for each draw from the start ranges of the law, or the grid of its paper.
+        rng : int, Generator, SeedSequence or None
+            Seed. Draw i is a function of the seed and i: more draws only add to those of fewer, and the
+            number of threads never matters.
+        max_iter, threads, progress, on_interrupt
+            As for `refit`.
+
+        Returns
+        -------
+        Bootstrap
+            Draws of the parameters, with errors, intervals and predictions from them.
+
+        Raises
+        ------
+        ValueError
+            If the fit did not converge, or an option is not understood.
+        DataError
+            If the fit was saved without its rows, there are fewer clusters than parameters, or no draw could
+            be refitted.
+
+        Warns
+        -----
+        FitWarning
+            If more than 2 % of the draws failed.
+
+        Notes
+        -----
+        Residuals of wild and residual draws are multiplied by sqrt(n / (n - k)) for n rows and k parameters,
+        in clusters by sqrt(g / (g - 1) (n - 1) / (n - k)), and added where residuals are taken: on the
+        logarithm for log residuals. Rows of weight zero are never drawn.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scalinglaws as sl
+        >>> law = sl.Law("L ~ A / N**alpha", params={
+        ...     "A": sl.Param("positive", start=(1, 1e5), sampling="log"),
+        ...     "alpha": sl.Param("positive", start=(0.05, 1)),
+        ... })
+        >>> N = np.geomspace(1e7, 1e10, 20)
+        >>> noise = np.random.default_rng(0).normal(0, 0.01, 20)
+        >>> fit = sl.fit(law, {"N": N, "L": 50 / N**0.12 * np.exp(noise)}, residual="log")
+        >>> boot = fit.bootstrap(1000)
+        >>> low, high = boot.conf_int(0.95)["alpha"]
+        >>> low < 0.12 < high
+        True
+        """
+        from .bootstrap import bootstrap
+
+        return bootstrap(
+            self._fit,
+            n,
+            kind=kind,
+            by=by,
+            factor=factor,
+            starts_per_draw=starts_per_draw,
+            rng=rng,
             max_iter=max_iter,
             threads=threads,
             progress=progress,

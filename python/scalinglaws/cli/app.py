@@ -1,4 +1,4 @@
-"""The commands: ``scalinglaws laws`` and ``scalinglaws fit``."""
+"""The commands: ``scalinglaws laws``, ``scalinglaws fit`` and ``scalinglaws predict``."""
 
 from __future__ import annotations
 
@@ -18,12 +18,14 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, DataError, FitWarning, near
 from ..fit import fit as fit_law
+from ..intervals import check_level
 from ..law import Law
 from ..laws import laws as catalogue
 from ..result import Fit
+from ..serialize import load
 from ..templates import Template
 from .files import read_table
-from .options import formula_law, read_columns, read_fixed, read_over, read_priors, read_starts
+from .options import formula_law, read_at, read_columns, read_fixed, read_over, read_priors, read_starts
 
 __all__ = ["app"]
 
@@ -138,8 +140,21 @@ def fit_command(
     threads: Annotated[int | None, typer.Option(help="Number of threads; all cores if not given.")] = None,
     backend: Annotated[str, typer.Option(help="rust, or scipy for a slow second opinion.")] = "rust",
     max_iter: Annotated[int | None, typer.Option(help="Limit on the steps of each local fit.")] = None,
+    bootstrap: Annotated[
+        int | None, typer.Option(help="Refit this many resamplings of the runs; intervals come from them.")
+    ] = None,
+    kind: Annotated[
+        str, typer.Option(help="What --bootstrap draws: pairs, wild, residual or parametric.")
+    ] = "pairs",
+    by: Annotated[
+        str | None, typer.Option(help="Column of clusters that --bootstrap draws as a whole.")
+    ] = None,
+    interval: Annotated[float, typer.Option(help="Coverage of the intervals of --bootstrap.")] = 0.95,
     json_file: Annotated[
-        Path | None, typer.Option("--json", help="Write the fit to this file; '-' for standard output.")
+        Path | None,
+        typer.Option(
+            "--json", help="Write the fit, with its bootstrap, to this file; '-' for standard output."
+        ),
     ] = None,
     plot: Annotated[
         Path | None, typer.Option(help="Draw loss and residuals into this file (.png, .pdf, .svg).")
@@ -151,6 +166,9 @@ def fit_command(
     """
     with _input_errors():
         _check_writable(json_file, plot)
+        if bootstrap is None and by is not None:
+            raise ValueError("--by says what --bootstrap draws as a whole: give both")
+        check_level(interval)
         table = read_table(runs)
         mapping = read_columns(columns)
         if where is not None:
@@ -175,15 +193,65 @@ def fit_command(
                 backend=backend,
                 max_iter=max_iter,
                 progress=progress,
+                keep=[] if by is None else [by],
             )
+        boot = None
+        if bootstrap is not None:
+            with warnings.catch_warnings(), _progress("resampling") as progress:
+                warnings.simplefilter("ignore", FitWarning)
+                boot = result.bootstrap(
+                    bootstrap,
+                    kind=kind,  # type: ignore[arg-type]
+                    by=by,
+                    rng=seed,
+                    threads=threads,
+                    max_iter=max_iter,
+                    progress=progress,
+                )
+        made = result if boot is None else boot
         if str(json_file) == "-":
-            typer.echo(json.dumps(result.to_dict(), allow_nan=False))
+            typer.echo(json.dumps(made.to_dict(), allow_nan=False))
         else:
             typer.echo(result.summary())
+            if boot is not None:
+                typer.echo("\n" + boot.summary(interval))
         if json_file is not None and str(json_file) != "-":
-            result.save(json_file)
+            made.save(json_file)
         if plot is not None:
             _draw(result, plot)
+    raise typer.Exit(0 if result.valid else 1)
+
+
+@app.command("predict")
+def predict_command(
+    file: Annotated[Path, typer.Argument(help="What 'scalinglaws fit --json' wrote.")],
+    at: Annotated[list[str], typer.Option(help="The run, such as N=7e10,D=1.4e12.", show_default=False)],
+    level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.9,
+) -> None:
+    """Predict a run with a saved fit.
+
+    Intervals come from the bootstrap if the file holds one, else from the delta method.
+    Exit codes: 0 for a valid fit, 1 for a fit that is not valid, 2 for bad input.
+    """
+    with _input_errors():
+        made, point = load(file), read_at(at)
+        result = made if isinstance(made, Fit) else made.fit
+        law, new = (made.predict(point, level, new_run=new_run) for new_run in (False, True))
+        if np.ndim(law.mean):
+            raise ValueError("--at must give one point")
+        unit = f" {result.law.target_unit}" if result.law.target_unit else ""
+        typer.echo(f"{result.law.target} = {law.mean:.6g}{unit}, standard error {law.stderr:.3g}")
+        for what, span in (("law", law), ("new run", new)):
+            typer.echo(f"{100 * level:g} % interval of the {what:<8}{span.lower:.6g} to {span.upper:.6g}")
+        if law.decades is not None:
+            beyond = (
+                f"{law.decades:.2g} decades beyond the runs"
+                if law.decades
+                else "within the range of the runs"
+            )
+            typer.echo(beyond)
+        if not result.valid:
+            typer.echo(f"NOT VALID: {result.message}", err=True)
     raise typer.Exit(0 if result.valid else 1)
 
 
@@ -262,7 +330,7 @@ def _check_writable(*files: Path | None) -> None:
 
 
 @contextmanager
-def _progress() -> Iterator[Callable[[int, int], None] | None]:
+def _progress(what: str = "fitting") -> Iterator[Callable[[int, int], None] | None]:
     """Show a bar on standard error, where a person watches and the work is long enough for that."""
     if not sys.stderr.isatty():
         yield None
@@ -271,7 +339,7 @@ def _progress() -> Iterator[Callable[[int, int], None] | None]:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     bar = Progress(
-        TextColumn("fitting"),
+        TextColumn(what),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -14,6 +14,7 @@ from ..priors import Prior, lognormal, normal
 
 __all__ = [
     "formula_law",
+    "read_at",
     "read_columns",
     "read_fixed",
     "read_over",
@@ -55,6 +56,34 @@ def read_columns(text: str | None) -> dict[str, str] | None:
         if name in out:
             raise ValueError(f"--columns names {name!r} twice")
         out[name] = column
+    return out
+
+
+def read_at(texts: Iterable[str]) -> dict[str, float | str]:
+    """Read points such as ``N=7e10,D=1.4e12``; what is no number is a category.
+
+    Parameters
+    ----------
+    texts : iterable of str
+        The options, each a part of the point.
+
+    Returns
+    -------
+    dict
+        The input of a prediction.
+    """
+    out: dict[str, float | str] = {}
+    for text in texts:
+        for part in text.split(","):
+            name, equals, value = (piece.strip() for piece in part.partition("="))
+            if not equals or not name or not value:
+                raise ValueError(f"--at is a list such as N=7e10,D=1.4e12; cannot read {part.strip()!r}")
+            if name in out:
+                raise ValueError(f"--at names {name!r} twice")
+            try:
+                out[name] = float(value)
+            except ValueError:
+                out[name] = value
     return out
 
 

@@ -21,7 +21,7 @@ const WAKE: Duration = Duration::from_millis(100);
 
 /// Law bound to data and options.
 #[pyclass(name = "Problem", module = "scalinglaws._core", frozen)]
-pub(crate) struct PyProblem(Arc<Problem>);
+pub(crate) struct PyProblem(pub(crate) Arc<Problem>);
 
 #[pymethods]
 impl PyProblem {
@@ -115,13 +115,13 @@ impl PyProblem {
 }
 
 /// Runs a computation on the pool of this process while the calling thread serves signals and progress.
-fn watch(
+pub(crate) fn watch<T: Send + 'static>(
     py: Python<'_>,
     threads: Option<NonZeroUsize>,
     progress: Option<Bound<'_, PyAny>>,
     keep_partial: bool,
-    job: impl FnOnce(&Control) -> Result<Report, Error> + Send + 'static,
-) -> PyResult<Report> {
+    job: impl FnOnce(&Control) -> Result<T, Error> + Send + 'static,
+) -> PyResult<T> {
     let pool = pool(threads).map_err(|e| errors::internal(&e.to_string()))?;
     let control = Arc::new(Control::default());
     let (sender, receiver) = sync_channel(1);
@@ -182,7 +182,7 @@ fn watch(
     }
 }
 
-fn to_dict(py: Python<'_>, report: Report, k: usize) -> PyResult<Bound<'_, PyDict>> {
+pub(crate) fn to_dict(py: Python<'_>, report: Report, k: usize) -> PyResult<Bound<'_, PyDict>> {
     let rows = report.objective.len();
     let dict = PyDict::new(py);
     let theta: Bound<'_, PyArray2<f64>> = report.theta.into_pyarray(py).reshape([rows, k])?;

@@ -1,5 +1,6 @@
 //! Python bindings: arrays in, arrays out, and the long calls that let Python go on meanwhile. No mathematics.
 
+mod bootstrap;
 mod fit;
 mod law;
 
@@ -7,6 +8,8 @@ use pyo3::prelude::*;
 
 #[pymodule]
 mod _core {
+    #[pymodule_export]
+    use super::bootstrap::PyResampling;
     #[pymodule_export]
     use super::fit::{PyProblem, basins, sobol};
     #[pymodule_export]

@@ -180,6 +180,15 @@ pub struct Workspace {
     sums: Sums,
     totals: Totals,
     plain: Vec<(usize, f64)>,
+    /// Targets that stand in for the problem's own, see [`Problem::pack_target`].
+    target: Option<Vec<Block>>,
+}
+
+impl Workspace {
+    /// Has evaluations with this memory compare the law with these targets, or with the problem's own again.
+    pub fn set_target(&mut self, target: Option<Vec<Block>>) {
+        self.target = target;
+    }
 }
 
 /// Sums over rows, lanes already added up.
@@ -403,6 +412,51 @@ impl Problem {
         Ok(pack_weights(weights, self.blocks))
     }
 
+    /// Row weights.
+    pub fn weights(&self) -> Vec<f64> {
+        self.weights.iter().flat_map(|block| block.0).take(self.rows).collect()
+    }
+
+    /// Other targets for the same rows, laid out for [`Workspace::set_target`]. They are values of `T(y)`, in the space
+    /// where residuals are taken.
+    ///
+    /// # Errors
+    /// When the length is wrong.
+    pub fn pack_target(&self, target: &[f64]) -> Result<Vec<Block>, Error> {
+        if target.len() != self.rows {
+            return Err(Error::Length { expected: self.rows, found: target.len() });
+        }
+        Ok(pack(target, self.blocks))
+    }
+
+    /// Whether rows of these weights say something on every free parameter: there are as many of them as free
+    /// parameters without a penalty, and a row for every category of a grouped one.
+    pub fn is_determined(&self, weights: &[f64]) -> bool {
+        let rows = weights.iter().filter(|w| **w > 0.0).count();
+        let penalised = |i: usize| self.options.priors.iter().any(|prior| prior.index == i);
+        if rows < self.free.iter().filter(|i| !penalised(**i)).count() {
+            return false;
+        }
+        let groups = self.law.group_columns().len();
+        let mut seen = vec![Vec::new(); groups];
+        for &i in self.free.iter().filter(|i| !penalised(**i)) {
+            let slot = self.slot[i];
+            let Some(group) = self.groups[slot] else { continue };
+            let seen = &mut seen[group];
+            if seen.is_empty() {
+                seen.resize(self.counts[slot], false);
+                let codes = self.codes.iter().skip(group).step_by(groups).flatten();
+                for (code, _) in codes.zip(weights).filter(|(_, w)| **w > 0.0) {
+                    seen[*code as usize] = true;
+                }
+            }
+            if !seen[i - self.offsets[slot]] {
+                return false;
+            }
+        }
+        true
+    }
+
     /// Bounds of the free parameters in the solver's coordinates; `guard` bounds logarithms that have no other bound.
     pub fn solver_bounds(&self, scale: &[f64], guard: f64) -> Vec<(f64, f64)> {
         self.free
@@ -560,7 +614,8 @@ impl Problem {
         };
         let plan = self.plan(tape, mode, &ws.scalars);
         let chunks = self.blocks.div_ceil(CHUNK).max(1);
-        let weights = weights.unwrap_or(&self.weights);
+        let rows =
+            Rows { target: ws.target.as_deref().unwrap_or(&self.target), weights: weights.unwrap_or(&self.weights) };
         if self.is_large() {
             let (scalars, tables) = (&ws.scalars, &ws.tables);
             let parts: Vec<Totals> = (0..chunks)
@@ -569,7 +624,7 @@ impl Problem {
                     || (Vec::new(), Sums::default()),
                     |(registers, sums), chunk| {
                         prepare(registers, tape, scalars);
-                        self.run_chunk(&plan, chunk, (mode, width), weights, registers, tables, sums);
+                        self.run_chunk(&plan, chunk, (mode, width), rows, registers, tables, sums);
                         let mut totals = Totals::default();
                         totals.set(sums);
                         totals
@@ -581,7 +636,7 @@ impl Problem {
             prepare(&mut ws.registers, tape, &ws.scalars);
             for chunk in 0..chunks {
                 let (registers, sums) = (&mut ws.registers, &mut ws.sums);
-                self.run_chunk(&plan, chunk, (mode, width), weights, registers, &ws.tables, sums);
+                self.run_chunk(&plan, chunk, (mode, width), rows, registers, &ws.tables, sums);
                 if chunk == 0 {
                     ws.totals.set(sums);
                 } else {
@@ -709,7 +764,7 @@ impl Problem {
         plan: &Plan,
         chunk: usize,
         (mode, width): (Mode, f64),
-        weights: &[Block],
+        rows: Rows,
         registers: &mut [Block],
         tables: &[Vec<f64>],
         sums: &mut Sums,
@@ -729,8 +784,8 @@ impl Problem {
             },
             column_stride: self.compiled.columns,
             group_stride: groups,
-            target: self.target[first..].as_ptr(),
-            weights: weights[first..].as_ptr(),
+            target: rows.target[first..].as_ptr(),
+            weights: rows.weights[first..].as_ptr(),
             blocks,
             mode,
             relative: self.compiled.relative,
@@ -834,6 +889,13 @@ impl Problem {
             out.matrix[k * (self.free.len() + 1)] += h * unit * unit;
         }
     }
+}
+
+/// What the law is compared with, and how much each row counts.
+#[derive(Clone, Copy)]
+struct Rows<'a> {
+    target: &'a [Block],
+    weights: &'a [Block],
 }
 
 /// Output places of one tape, sorted by how they are summed.

@@ -4,7 +4,11 @@ pub mod rng;
 pub mod sobol;
 
 mod basins;
+mod bootstrap;
 mod multistart;
+mod resample;
 
 pub use basins::{Basin, basins};
+pub use bootstrap::{Refitted, StartRange, Starts, bootstrap};
 pub use multistart::{Report, multistart, refits};
+pub use resample::{Factor, Replicate, Resampling, Scheme};

@@ -176,16 +176,16 @@ pub fn refits(
 }
 
 /// Row of a report for a fit that was not run.
-fn unsolved(x: &[f64], objective: f64, status: Status) -> Solution {
+pub(super) fn unsolved(x: &[f64], objective: f64, status: Status) -> Solution {
     Solution { x: x.to_vec(), objective, status, iterations: 0, evaluations: 0, gradient: f64::NAN }
 }
 
-fn settings(problem: &Problem, max_iterations: Option<usize>, warm: bool) -> Settings {
+pub(super) fn settings(problem: &Problem, max_iterations: Option<usize>, warm: bool) -> Settings {
     let default = Settings::of(problem);
     Settings { max_iterations: max_iterations.unwrap_or(default.max_iterations), warm, patient: warm }
 }
 
-fn collect(problem: &Problem, solutions: &[Solution], scale: &[f64], clock: Instant) -> Report {
+pub(super) fn collect(problem: &Problem, solutions: &[Solution], scale: &[f64], clock: Instant) -> Report {
     let mut report = Report::default();
     for solution in solutions {
         report.push(&problem.to_natural(&solution.x, scale), solution);
@@ -195,7 +195,7 @@ fn collect(problem: &Problem, solutions: &[Solution], scale: &[f64], clock: Inst
 }
 
 /// Unit of each free parameter that is not moved on its logarithm: the largest of its starts, in size.
-fn scales(problem: &Problem, starts: &[&[f64]]) -> Vec<f64> {
+pub(super) fn scales(problem: &Problem, starts: &[&[f64]]) -> Vec<f64> {
     let mut largest = vec![0.0f64; problem.free().len()];
     for start in starts {
         let start = problem.centred(start);
@@ -207,7 +207,7 @@ fn scales(problem: &Problem, starts: &[&[f64]]) -> Vec<f64> {
     largest
 }
 
-fn check_starts<'a>(problem: &Problem, starts: &'a [f64]) -> Result<Vec<&'a [f64]>, Error> {
+pub(super) fn check_starts<'a>(problem: &Problem, starts: &'a [f64]) -> Result<Vec<&'a [f64]>, Error> {
     let k = problem.expanded();
     if starts.is_empty() || !starts.len().is_multiple_of(k) {
         return Err(Error::Length { expected: k, found: starts.len() });

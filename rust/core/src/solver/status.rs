@@ -19,6 +19,8 @@ pub enum Status {
     Cancelled,
     /// Not solved, because other starts were better at the outset.
     Screened,
+    /// Not solved, because the rows of positive weight do not determine all parameters.
+    Undetermined,
 }
 
 impl Status {
@@ -37,6 +39,7 @@ impl Status {
             Self::NonFiniteStart,
             Self::Cancelled,
             Self::Screened,
+            Self::Undetermined,
         ]
         .into_iter()
         .find(|status| status.name() == name)
@@ -52,6 +55,7 @@ impl Status {
             Self::NonFiniteStart => "non-finite start",
             Self::Cancelled => "cancelled",
             Self::Screened => "screened",
+            Self::Undetermined => "undetermined",
         }
     }
 }

@@ -1,0 +1,558 @@
+"""What resampling says about a fit: draws of the parameters, and intervals for whatever follows from them."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from os import PathLike
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from . import _core
+from .backends import Interrupt, Progress
+from .clusters import Clusters, read_clusters
+from .errors import DataError, FitWarning
+from .intervals import Interval, IntervalKind, bounds, check_kind, check_level
+from .prediction import read_points, shaped
+from .quantities import Statistic, formula_statistic, function_statistic, row_errors
+from .records import Prediction
+from .resampling import BootstrapKind, Factor, Plan, make_plan, make_starts, noise_pool, refit
+from .starts import Rng, seed_of
+
+if TYPE_CHECKING:
+    from .result import Fit
+
+__all__ = ["Bootstrap", "Derived", "bootstrap"]
+
+_GOOD = ("converged", "bound")
+# Share of failed draws from which a warning is due: fewer hardly move a percentile.
+_MANY = 0.02
+# Units left out one by one for the acceleration of BCa; of more, groups are left out together.
+_JACKKNIFE = 1000
+# New runs that are simulated for one interval, at least.
+_NEW_RUNS = 20_000
+
+Function: TypeAlias = Callable[[Mapping[str, float]], Any]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Bootstrap:
+    """Refits of resampled rows. Made by `Fit.bootstrap`; immutable and picklable.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit that was resampled.
+    kind : {"pairs", "wild", "residual", "parametric"}
+        What was random.
+    factor : {"rademacher", "webb"} or None
+        Distribution of the random factor of the wild bootstrap.
+    by : str or None
+        What the clusters are called.
+    clusters : int or None
+        Number of clusters with a row that counts.
+    seed : int
+        Seed: with the number of a draw it determines the draw.
+    names : tuple of str
+        Parameters, one per column of `draws`.
+    draws : ndarray of float, shape (n, q)
+        Refitted parameters, natural units; failed draws keep their row, NaN if they could not be
+        solved.
+    objective : ndarray of float, shape (n,)
+        Objective of each draw on its own rows.
+    status : tuple of str, length n
+        How each draw ended: as for `Fit`, ``"undetermined"`` if the rows drawn do not determine all
+        parameters, and ``"cancelled"`` for draws that an interrupt prevented.
+    start : ndarray of int, shape (n,)
+        Which start led to each draw: 0 for the best fit, then other basins, then fresh starts.
+    seconds : float
+        Wall time.
+    """
+
+    fit: Fit
+    kind: BootstrapKind
+    factor: Factor | None
+    by: str | None
+    clusters: int | None
+    seed: int
+    names: tuple[str, ...]
+    draws: NDArray[np.float64]
+    objective: NDArray[np.float64]
+    status: tuple[str, ...]
+    start: NDArray[np.int64]
+    seconds: float
+    _clusters: Clusters | None = None
+    _known: dict[str, Any] = field(default_factory=dict)
+
+    # ---------------------------------------------------------------- draws
+
+    @cached_property
+    def ok(self) -> NDArray[np.bool_]:
+        """Which draws converged; the others take no part in errors and intervals, shape (n,)."""
+        return np.array([status in _GOOD for status in self.status], dtype=np.bool_)
+
+    @property
+    def failures(self) -> dict[str, int]:
+        """Number of draws that did not converge, by status; draws that an interrupt prevented included."""
+        return dict(Counter(status for status in self.status if status not in _GOOD))
+
+    @property
+    def moved(self) -> int:
+        """Number of draws that another start than the best fit led to a lower objective."""
+        return int((self.start[self.ok] > 0).sum())
+
+    def replicate(self, index: int) -> dict[str, NDArray[np.float64]]:
+        """Return the rows of one draw.
+
+        Parameters
+        ----------
+        index : int
+            Number of the draw, from 0.
+
+        Returns
+        -------
+        dict
+            ``"weights"``, the row weights of the draw with those of the fit in them, and ``"target"``, its
+            observed values; arrays of shape (n,).
+        """
+        if isinstance(index, bool) or not 0 <= index < len(self.status):
+            raise ValueError(
+                f"index must be the number of a draw, 0 to {len(self.status) - 1}, not {index!r}"
+            )
+        weights, target = self._plan.replicate(self.seed, int(index))
+        return {"weights": weights, "target": target}
+
+    # ---------------------------------------------------------------- parameters
+
+    def stderr(self) -> dict[str, float]:
+        """Return the standard deviation of each parameter over the draws, by name."""
+        return dict(zip(self.names, np.sqrt(np.diagonal(self.cov())).tolist(), strict=True))
+
+    def cov(self) -> NDArray[np.float64]:
+        """Return the covariance of the parameters over the draws, shape (q, q), in the order of `names`."""
+        good = self.draws[self.ok]
+        if len(good) < 2:
+            return np.full((len(self.names), len(self.names)), np.nan)
+        return np.atleast_2d(np.cov(good, rowvar=False))
+
+    @property
+    def bias(self) -> dict[str, float]:
+        """Mean of the draws less the fit's value, by name."""
+        values = self.fit.values
+        with np.errstate(invalid="ignore"):
+            good = self.draws[self.ok]
+            mean = good.mean(axis=0) if len(good) else np.full(len(self.names), np.nan)
+        return {name: float(m) - values[name] for name, m in zip(self.names, mean, strict=True)}
+
+    def conf_int(self, level: float = 0.95, kind: IntervalKind = "percentile") -> dict[str, Interval]:
+        """Return equal-tailed confidence intervals of the parameters.
+
+        Parameters
+        ----------
+        level : float
+            Coverage, between 0 and 1.
+        kind : {"percentile", "basic", "bca", "t"}
+            ``"percentile"``: quantiles of the draws. ``"basic"``: these mirrored at the fit.
+            ``"bca"``: percentiles corrected for bias and skewness, with a jackknife over rows or clusters.
+            ``"t"``: studentised by the sandwich errors of every draw (classical ones for residual and
+            parametric draws of the squared loss).
+
+        Returns
+        -------
+        dict of str to Interval
+            ``(lower, upper)`` by name; a fixed parameter has an interval of no width.
+
+        Raises
+        ------
+        ValueError
+            If the level or the kind is not understood.
+
+        Notes
+        -----
+        ``"basic"`` and ``"t"`` intervals of positive parameters are made for their logarithm, unless a draw
+        is zero; others are cut off at the bounds of the parameter's domain.
+        """
+        check_kind(kind)
+        positive = [self.fit.law.params[n.partition("[")[0]].bounds[0] >= 0.0 for n in self.names]
+        lower, upper = self._interval(Statistic(self._expand), level, kind, np.array(positive))
+        domain = np.array([self.fit.law.params[n.partition("[")[0]].bounds for n in self.names])
+        ends = zip(np.fmax(lower, domain[:, 0]).tolist(), np.fmin(upper, domain[:, 1]).tolist(), strict=True)
+        known = np.isfinite(lower)
+        return {
+            name: Interval(*pair) if good else Interval(math.nan, math.nan)
+            for name, pair, good in zip(self.names, ends, known, strict=True)
+        }
+
+    # ---------------------------------------------------------------- what follows from them
+
+    def apply(self, what: str | Function) -> Derived:
+        """Return a quantity that follows from the parameters, with its draws.
+
+        Parameters
+        ----------
+        what : str or callable
+            An expression of parameters such as ``"beta / (alpha + beta)"``, or a function of one mapping of
+            parameter values by name that returns a number or a list of numbers. It is called once for each
+            draw.
+
+        Returns
+        -------
+        Derived
+            The quantity, with `Derived.stderr` and `Derived.conf_int`.
+
+        Raises
+        ------
+        FormulaError
+            If the expression cannot be read.
+        ValueError
+            If it names no parameter, or something that is none.
+        """
+        if isinstance(what, str):
+            statistic, shape = formula_statistic(what, self._expand, self.names), ()
+        elif callable(what):
+            probe = np.asarray(what(self.fit.values), dtype=np.float64)
+            shape = probe.shape
+            statistic = function_statistic(what, self._expand, self.names, shape)
+        else:
+            raise TypeError(f"apply takes an expression or a function, not {type(what).__name__}")
+        return Derived(what if isinstance(what, str) else None, self, statistic, shape)
+
+    def predict(
+        self,
+        data: Any,
+        level: float | None = None,
+        *,
+        kind: IntervalKind = "percentile",
+        new_run: bool = False,
+    ) -> Prediction:
+        """Predict the target, with intervals from the draws.
+
+        Parameters
+        ----------
+        data : DataFrame or mapping
+            As for `Fit.predict`.
+        level : float, optional
+            Coverage of the interval, between 0 and 1; no interval if not given.
+        kind : {"percentile", "basic", "bca", "t"}
+            As for `conf_int`; the first two for new runs.
+        new_run : bool
+            False: interval for the law's value. True: interval for the measured value of a new run of weight
+            one: the draws with the fit's residuals added at random (normal noise in a parametric bootstrap).
+
+        Returns
+        -------
+        Prediction
+            `mean` is the law at the fit's own parameters, `stderr` the standard deviation of the law over the
+            draws. Intervals of log residuals are made for the logarithm.
+
+        Raises
+        ------
+        DataError
+            If an input is missing or holds values that are not finite numbers.
+        """
+        check_kind(kind)
+        if new_run and kind not in ("percentile", "basic"):
+            raise ValueError(f"new_run=True goes with kind='percentile' or kind='basic', not with {kind!r}")
+        if level is not None:
+            check_level(level)
+        points = read_points(self.fit, data)
+        good = points.values(self._inner(self.draws[self.ok]))
+        mean = points.values(self.fit._theta[None, :])[0]
+        stderr = good.std(axis=0, ddof=1) if len(good) > 1 else np.full(points.n, np.nan)
+        lower = upper = None
+        if level is not None:
+            log = np.full(points.n, self.fit.residual == "log")
+            if new_run:
+                lower, upper = self._new_run(mean, good, level, kind)
+            else:
+                lower, upper = self._interval(Statistic(points.values), level, kind, log)
+        give = [shaped(a, points.shape) for a in (mean, stderr, lower, upper, points.decades)]
+        return Prediction(give[0], give[1], give[2], give[3], level, kind, new_run, give[4])
+
+    def _new_run(
+        self, mean: NDArray[np.float64], good: NDArray[np.float64], level: float, kind: IntervalKind
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        if not len(good):
+            return np.full(mean.shape, np.nan), np.full(mean.shape, np.nan)
+        # The same noise for all points: each point's quantiles are its own, and memory is that of one point.
+        rng = np.random.Generator(np.random.Philox(key=np.array([self.seed, 2**64 - 1], dtype=np.uint64)))
+        size = len(good) * -(-_NEW_RUNS // len(good))
+        if self.kind == "parametric":
+            noise = rng.standard_normal(size) * math.sqrt(self.fit.rss / self.fit.dof)
+        else:
+            noise = rng.choice(noise_pool(self.fit), size)
+        log, tail = self.fit.residual == "log", 0.5 * (1.0 - level)
+        lower, upper = np.empty(mean.shape), np.empty(mean.shape)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for point, value in enumerate(mean):
+                drawn, center = good[:, point], value
+                if log:
+                    drawn, center = np.log(drawn), np.log(value)
+                error = drawn - center
+                # In a basic interval the error of the law is mirrored, the noise is not.
+                error = np.resize(error if kind == "percentile" else -error, size) + noise
+                lower[point], upper[point] = center + np.quantile(error, [tail, 1.0 - tail])
+        return (np.exp(lower), np.exp(upper)) if log else (lower, upper)
+
+    # ---------------------------------------------------------------- shown and kept
+
+    def summary(self, level: float = 0.95, kind: IntervalKind = "percentile") -> str:
+        """Return a text table of the draws.
+
+        Parameters
+        ----------
+        level, kind
+            As for `conf_int`.
+        """
+        from .report import bootstrap_summary
+
+        return bootstrap_summary(self, level, kind)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return draws and fit as plain lists, numbers and strings, ready for JSON."""
+        from .serialize import bootstrap_to_dict
+
+        return bootstrap_to_dict(self)
+
+    def save(self, path: str | PathLike[str]) -> None:
+        """Write draws and fit as JSON; `load` reads them back.
+
+        Parameters
+        ----------
+        path : path
+            File to write. It appears whole or not at all.
+        """
+        from .serialize import write
+
+        write(self.to_dict(), path)
+
+    def __repr__(self) -> str:
+        name = self.fit.law.id or self.fit.law.formula
+        failed = len(self.status) - int(self.ok.sum())
+        return f"<Bootstrap of {name}: {len(self.status)} draws ({self.kind}), {failed} failed>"
+
+    def __str__(self) -> str:
+        return self.summary()
+
+    # ---------------------------------------------------------------- inside
+
+    @property
+    def _plan(self) -> Plan:
+        """Compiled replicates; made again after unpickling."""
+        if "plan" not in self._known:
+            self._known["plan"] = make_plan(self.fit, self.kind, self.factor, self._clusters)
+        plan: Plan = self._known["plan"]
+        return plan
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_known": {k: v for k, v in self._known.items() if k != "plan"}}
+
+    def _inner(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Parameters in the order of the problem, that is, without the tied ones."""
+        keep = [self.names.index(name) for name in self.fit._problem.names]
+        return np.ascontiguousarray(draws[:, keep])
+
+    def _expand(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
+        return self.fit._binding.expand(self.fit._problem, theta)
+
+    def _interval(
+        self, statistic: Statistic, level: float, kind: IntervalKind, log: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ends of intervals, on the logarithm where `log` says so and all draws are positive."""
+        level, kind = check_level(level), check_kind(kind)
+        theta, best = self._inner(self.draws[self.ok]), self.fit._theta[None, :]
+        draws, estimate = statistic(theta), statistic(best)[0]
+        # Percentiles are the same on any scale.
+        log = log & (kind in ("basic", "t")) & (draws > 0.0).all(axis=0) & (estimate > 0.0)
+        options: dict[str, NDArray[np.float64]] = {}
+        if kind == "bca":
+            options["jackknife"] = statistic(self._jackknife)
+        elif kind == "t":
+            options["stderr"] = statistic.errors(best, self._cov(best, None))[0]
+            options["draw_stderr"] = statistic.errors(theta, self._draw_covs)
+            options["stderr"] = np.where(log, options["stderr"] / estimate, options["stderr"])
+            options["draw_stderr"] = np.where(log, options["draw_stderr"] / draws, options["draw_stderr"])
+
+        def onto(values: NDArray[np.float64]) -> NDArray[np.float64]:
+            with np.errstate(invalid="ignore", divide="ignore"):
+                return np.where(log, np.log(values), values)
+
+        lower, upper = bounds(kind, level, onto(estimate), onto(draws), **options)
+        with np.errstate(over="ignore", invalid="ignore"):
+            return np.where(log, np.exp(lower), lower), np.where(log, np.exp(upper), upper)
+
+    @property
+    def _jackknife(self) -> NDArray[np.float64]:
+        """Refits with one row or cluster, or a group of them, left out at a time; shape (j, k)."""
+        if "jackknife" not in self._known:
+            unit = self._plan.core.unit.astype(np.int64)
+            groups = min(self._plan.core.units, _JACKKNIFE)
+            codes = np.ascontiguousarray(unit % groups, dtype=np.uint32)
+            none = np.empty(0)
+            core = _core.Resampling(self._compiled, "leave out", codes, none, none, none)
+            report = refit(core, make_starts(self.fit, 0), 0, (0, core.units))
+            good = np.array([status in _GOOD for status in report["status"]], dtype=np.bool_)
+            self._known["jackknife"] = report["theta"][good]
+        out: NDArray[np.float64] = self._known["jackknife"]
+        return out
+
+    @property
+    def _compiled(self) -> _core.Problem:
+        from .backends.rust import compiled
+
+        return compiled(self.fit._problem)
+
+    @property
+    def _draw_covs(self) -> NDArray[np.float64]:
+        """Covariances of the parameters in every good draw, shape (b, k, k)."""
+        if "covs" not in self._known:
+            self._known["covs"] = self._cov(self._inner(self.draws[self.ok]), np.flatnonzero(self.ok))
+        out: NDArray[np.float64] = self._known["covs"]
+        return out
+
+    def _cov(self, theta: NDArray[np.float64], numbers: NDArray[np.intp] | None) -> NDArray[np.float64]:
+        """Covariances at these parameters with the rows of these draws, or with the fit's own."""
+        plan, seed = self._plan, self.seed
+        rows = [None] * len(theta) if numbers is None else [plan.replicate(seed, int(i)) for i in numbers]
+        iid = self.kind in ("residual", "parametric") and not self.fit.loss.robust
+        unit = plan.core.unit.astype(np.intp) if self.clusters is not None else None
+        return row_errors(self.fit, theta, rows, "classical" if iid else "sandwich", unit)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Derived:
+    """A quantity that follows from the parameters. Made by `Bootstrap.apply`.
+
+    Parameters
+    ----------
+    text : str or None
+        The expression, if it was given as one.
+    """
+
+    text: str | None
+    _boot: Bootstrap
+    _statistic: Statistic
+    _shape: tuple[int, ...]
+
+    @cached_property
+    def value(self) -> Any:
+        """The quantity at the fit's own parameters: a float, or an array of the function's shape."""
+        return shaped(self._statistic(self._boot.fit._theta[None, :])[0], self._shape)
+
+    @cached_property
+    def draws(self) -> NDArray[np.float64]:
+        """The quantity for each draw, shape (n,) or (n, ...); NaN in draws that failed."""
+        boot = self._boot
+        out = np.full((len(boot.status), max(1, math.prod(self._shape))), np.nan)
+        out[boot.ok] = self._statistic(boot._inner(boot.draws[boot.ok]))
+        return out.reshape(len(boot.status), *self._shape)
+
+    def stderr(self) -> Any:
+        """Return the standard deviation over the draws; a float or an array."""
+        good = self.draws[self._boot.ok]
+        error = good.std(axis=0, ddof=1) if len(good) > 1 else np.full(self._shape, np.nan)
+        return error if self._shape else float(error)
+
+    def conf_int(self, level: float = 0.95, kind: IntervalKind = "percentile") -> Interval:
+        """Return an equal-tailed confidence interval.
+
+        Parameters
+        ----------
+        level, kind
+            As for `Bootstrap.conf_int`.
+
+        Returns
+        -------
+        Interval
+            ``(lower, upper)``: floats, or arrays of the function's shape.
+        """
+        width = max(1, math.prod(self._shape))
+        lower, upper = self._boot._interval(self._statistic, level, kind, np.zeros(width, dtype=np.bool_))
+        return Interval(shaped(lower, self._shape), shaped(upper, self._shape))
+
+    def __repr__(self) -> str:
+        return f"<Derived {self.text or 'quantity'}: {self.value}, stderr {self.stderr()}>"
+
+
+def bootstrap(
+    fit: Fit,
+    n: int,
+    *,
+    kind: str,
+    by: str | ArrayLike | None,
+    factor: str | None,
+    starts_per_draw: int | str,
+    rng: Rng,
+    max_iter: int | None,
+    threads: int | None,
+    progress: Progress | None,
+    on_interrupt: Interrupt,
+) -> Bootstrap:
+    """Resample and refit; see `Fit.bootstrap`."""
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or n < 1:
+        raise ValueError(f"n must be the number of draws, at least 1, not {n!r}")
+    for name, value in (("threads", threads), ("max_iter", max_iter)):
+        whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+        if value is not None and not (whole and value >= 1):
+            raise ValueError(f"{name} must be a positive whole number, not {value!r}")
+    if progress is not None and not callable(progress):
+        raise ValueError(f"progress must be a function of (done, total), not {progress!r}")
+    if on_interrupt not in ("raise", "keep"):
+        raise ValueError(f"on_interrupt must be 'raise' or 'keep', not {on_interrupt!r}")
+    clusters = None if by is None else read_clusters(fit, by, least=fit.nfree + 1)
+    plan = make_plan(fit, kind, factor, clusters)
+    starts = make_starts(fit, starts_per_draw)
+    seed = seed_of(rng)
+    report = refit(
+        plan.core,
+        starts,
+        seed,
+        (0, int(n)),
+        max_iter=max_iter,
+        threads=threads,
+        progress=progress,
+        on_interrupt=on_interrupt,
+    )
+    out = Bootstrap(
+        fit=fit,
+        kind=plan.kind,
+        factor=plan.factor if plan.kind == "wild" else None,
+        by=None if clusters is None else clusters.name,
+        clusters=None if clusters is None else clusters.count,
+        seed=seed,
+        names=fit.names,
+        draws=np.array(fit._binding.expand(fit._problem, report["theta"])),
+        objective=report["objective"],
+        status=tuple(report["status"]),
+        start=report["start"],
+        seconds=float(report["seconds"]),
+        _clusters=clusters,
+        _known={"plan": plan},
+    )
+    _warn(out)
+    return out
+
+
+def _warn(boot: Bootstrap) -> None:
+    done = [status for status in boot.status if status != "cancelled"]
+    failed = {status: count for status, count in boot.failures.items() if status != "cancelled"}
+    count = sum(failed.values())
+    if done and count == len(done):
+        raise DataError(f"no draw could be refitted: {_spoken(failed)}")
+    if count > _MANY * len(done):
+        warnings.warn(
+            f"{count} of {len(done)} draws failed ({_spoken(failed)}) and take no part in the intervals, "
+            "which may be too narrow for that",
+            FitWarning,
+            stacklevel=4,
+        )
+
+
+def _spoken(failures: Mapping[str, int]) -> str:
+    return ", ".join(f"{count} {status}" for status, count in failures.items())

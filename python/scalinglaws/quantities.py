@@ -1,0 +1,180 @@
+"""Quantities that follow from the parameters, for many parameter vectors at once, with standard errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from . import _core
+from .errors import near
+from .inference import CovKind, covariance
+from .ties import names_in
+from .verdict import at_bounds
+
+if TYPE_CHECKING:
+    from .result import Fit
+
+__all__ = ["Statistic", "formula_statistic", "function_statistic", "row_errors"]
+
+_Array = NDArray[np.float64]
+# Relative step of central differences: it balances their two errors.
+_STEP = float(np.finfo(np.float64).eps) ** (1 / 3)
+
+
+@dataclass(frozen=True, eq=False)
+class Statistic:
+    """A function of parameter vectors.
+
+    Parameters
+    ----------
+    function : callable
+        From shape (b, k), parameters in the order of the problem, to shape (b, m).
+    """
+
+    function: Callable[[_Array], _Array]
+
+    def __call__(self, theta: _Array) -> _Array:
+        """Return the quantities for each parameter vector, shape (b, m)."""
+        with np.errstate(all="ignore"):
+            return self.function(theta)
+
+    def errors(self, theta: _Array, cov: _Array) -> _Array:
+        """Return standard errors by the delta method.
+
+        Parameters
+        ----------
+        theta : ndarray of float, shape (b, k)
+            Parameters.
+        cov : ndarray of float, shape (b, k, k)
+            Their covariances.
+
+        Returns
+        -------
+        ndarray of float, shape (b, m)
+            From central differences.
+        """
+        slopes: list[_Array | None] = []
+        for column in range(theta.shape[1]):
+            if not cov[:, column, column].any():
+                slopes.append(None)
+                continue
+            step = np.zeros_like(theta)
+            step[:, column] = _STEP * np.maximum(np.abs(theta[:, column]), 1e-100)
+            slopes.append((self(theta + step) - self(theta - step)) / (2.0 * step[:, [column]]))
+        shape = next((slope.shape for slope in slopes if slope is not None), self(theta).shape)
+        jacobian = np.stack([np.zeros(shape) if slope is None else slope for slope in slopes], axis=-1)
+        with np.errstate(invalid="ignore"):
+            variance: _Array = np.einsum("bmi,bij,bmj->bm", jacobian, cov, jacobian)
+            return np.sqrt(variance)
+
+
+def formula_statistic(text: str, expand: Callable[[_Array], _Array], names: Sequence[str]) -> Statistic:
+    """Compile an expression of parameters.
+
+    Parameters
+    ----------
+    text : str
+        The expression.
+    expand : callable
+        From parameters in the order of the problem to those of `names`.
+    names : sequence of str
+        All parameters.
+
+    Returns
+    -------
+    Statistic
+        One quantity.
+
+    Raises
+    ------
+    FormulaError
+        If the text is not a formula.
+    ValueError
+        If it uses anything but parameters, or none.
+    """
+    found = names_in(text)
+    used = [name for name in names if name in found]
+    compiled = _core.Law(text, [(name, "real", -np.inf, np.inf) for name in used])
+    if compiled.target is not None:
+        raise ValueError(f"{text!r} must be an expression, without '~'")
+    if compiled.inputs:
+        unknown = compiled.inputs[0]
+        raise ValueError(f"{text!r} uses {unknown!r}, which is not a parameter.{near(unknown, names)}")
+    if not used:
+        raise ValueError(f"{text!r} names no parameter; they are {', '.join(names)}")
+    columns = [list(names).index(name) for name in used]
+
+    def function(theta: _Array) -> _Array:
+        full = expand(theta)
+        value = compiled.value([np.ascontiguousarray(full[:, column]) for column in columns])
+        return np.broadcast_to(value, (len(theta),))[:, None]
+
+    return Statistic(function)
+
+
+def function_statistic(
+    call: Callable[[Mapping[str, float]], Any],
+    expand: Callable[[_Array], _Array],
+    names: Sequence[str],
+    shape: tuple[int, ...],
+) -> Statistic:
+    """Wrap a function of one mapping of parameter values, whose results have the given shape."""
+
+    def function(theta: _Array) -> _Array:
+        rows = []
+        for values in expand(theta).tolist():
+            result = np.asarray(call(dict(zip(names, values, strict=True))), dtype=np.float64)
+            if result.shape != shape:
+                raise ValueError(
+                    f"the function returned shape {result.shape} for a draw, and {shape} for the fit itself"
+                )
+            rows.append(result.reshape(-1))
+        return np.array(rows).reshape(len(theta), -1)
+
+    return Statistic(function)
+
+
+def row_errors(
+    fit: Fit,
+    theta: _Array,
+    rows: Sequence[tuple[_Array, _Array] | None],
+    kind: CovKind,
+    clusters: NDArray[np.intp] | None,
+) -> _Array:
+    """Return covariances of the parameters for other weights and targets of a fit's rows.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit.
+    theta : ndarray of float, shape (b, k)
+        The optimum for each set of rows.
+    rows : sequence of (weights, target) or None, length b
+        Arrays of shape (n,), natural units; None for the fit's own. Weights are those of the fit times the
+        number of copies of a row.
+    kind : {"sandwich", "classical", "hessian"}
+        As for `Fit.cov`.
+    clusters : ndarray of int, shape (n,), optional
+        Rows whose noise is not independent, for the sandwich.
+
+    Returns
+    -------
+    ndarray of float, shape (b, k, k)
+        Zero for parameters that are fixed or at a bound, NaN for those that the rows do not determine.
+    """
+    problem, out = fit._problem, np.zeros((*theta.shape, theta.shape[1]))
+    base = np.where(problem.weights > 0.0, problem.weights, 1.0)
+    for index, (values, row) in enumerate(zip(theta, rows, strict=True)):
+        here = problem if row is None else replace(problem, weights=row[0], target=row[1])
+        # A weight times a whole number, divided by the weight, may miss it by rounding.
+        copies = np.rint(here.weights / base)
+        chosen = here.free & (at_bounds(here, values) == 0)
+        with np.errstate(all="ignore"):
+            out[index][np.ix_(chosen, chosen)], _ = covariance(
+                here, values, chosen, fit.dof, kind, clusters=clusters, copies=copies
+            )
+    return out
