@@ -182,12 +182,20 @@ pub struct Workspace {
     plain: Vec<(usize, f64)>,
     /// Targets that stand in for the problem's own, see [`Problem::pack_target`].
     target: Option<Vec<Block>>,
+    /// Values that stand in for those of fixed parameters.
+    held: Vec<(usize, f64)>,
 }
 
 impl Workspace {
     /// Has evaluations with this memory compare the law with these targets, or with the problem's own again.
     pub fn set_target(&mut self, target: Option<Vec<Block>>) {
         self.target = target;
+    }
+
+    /// Has evaluations with this memory hold parameters that the problem fixes, by their expanded numbers, at these
+    /// natural values and not at the problem's own.
+    pub fn set_held(&mut self, held: Vec<(usize, f64)>) {
+        self.held = held;
     }
 }
 
@@ -568,6 +576,10 @@ impl Problem {
     ) {
         workspace.natural.clone_from(&self.options.fixed);
         workspace.log.clone_from(&self.fixed_log);
+        for &(i, value) in &workspace.held {
+            workspace.natural[i] = value;
+            workspace.log[i] = log_or_vanished(value);
+        }
         for (k, &i) in self.free.iter().enumerate() {
             if self.is_log(i) {
                 workspace.log[i] = x[k];
@@ -1095,9 +1107,6 @@ fn check_options(law: &Law, slot: &[usize], options: &Options) -> Result<(), Err
     let expanded = slot.len();
     if options.fixed.len() != expanded {
         return Err(Error::Length { expected: expanded, found: options.fixed.len() });
-    }
-    if options.fixed.iter().all(|v| !v.is_nan()) {
-        return Err(Error::Option("every parameter is fixed: there is nothing to fit".into()));
     }
     for (i, value) in options.fixed.iter().enumerate() {
         let param = &law.params()[slot[i]];
