@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .constrained import Constrained, check_options
+from .constrained import Constrained, Found, check_options
+from .executors import Workers
 from .inference import CovKind
 
 if TYPE_CHECKING:
@@ -117,7 +118,14 @@ class _Side:
 
 
 def profile(
-    fit: Fit, name: str, *, level: float, kind: CovKind | None = None, by: Any = None, points: int = 25
+    fit: Fit,
+    name: str,
+    *,
+    level: float,
+    kind: CovKind | None = None,
+    by: Any = None,
+    points: int = 25,
+    workers: Workers,
 ) -> Profile:
     """Return the profile of one parameter; see `Fit.profile`.
 
@@ -133,6 +141,8 @@ def profile(
         What gives the scale of the noise.
     points : int
         Values along the curve.
+    workers : Workers
+        Who makes the refits. The two sides are independent: a refit of one knows no point of the other.
 
     Returns
     -------
@@ -150,13 +160,18 @@ def profile(
     path = Constrained(fit, [name], kind, by)
     t = float(stdtrit(path.noise.dof, 0.5 * (1.0 + level)))
     step = _first_step(path, t)
-    low = _search(path, -1, t, step)
-    high = _search(path, 1, t, step)
+    sides = []
+    for side, found in workers.run(_side, [(-1, t, step), (1, t, step)], shared=path):
+        sides.append(side)
+        path.join(found)
+    low, high = sides
     if points:
-        for u in _grid(path, low, high, points):
-            path.refit((u,))
-    found = {point.at[0]: point for point in path.points}
-    curve = [found[u] for u in sorted(found) if _shown(u, path, low, high)]
+        grid = _grid(path, low, high, points)
+        halves = [[u for u in grid if u < path.origin[0]], [u for u in grid if u > path.origin[0]]]
+        for found in workers.run(_half, halves, shared=path):
+            path.join(found)
+    known = {point.at[0]: point for point in path.points}
+    curve = [known[u] for u in sorted(known) if _shown(u, path, low, high)]
     if not points:
         ends = {path.origin[0], low.u, high.u}
         curve = [point for point in curve if point.at[0] in ends]
@@ -190,6 +205,20 @@ def _first_step(path: Constrained, t: float) -> float:
         step = 0.1 if path.logs[0] else 0.1 * max(abs(path.origin[0]), 1.0)
     # In logarithms an error of the size of the value says only that the scale is e.
     return min(step, 1.0) if path.logs[0] else step
+
+
+def _side(path: Constrained, task: tuple[int, float, float]) -> tuple[_Side, Found]:
+    """Search one side in a branch of the path."""
+    branch = path.branch()
+    return _search(branch, *task), branch.found()
+
+
+def _half(path: Constrained, values: list[float]) -> Found:
+    """Refit at values of the curve on one side, in a branch of the path."""
+    branch = path.branch()
+    for u in values:
+        branch.refit((u,))
+    return branch.found()
 
 
 def _search(path: Constrained, side: int, t: float, step: float) -> _Side:
