@@ -316,14 +316,14 @@ def test_a_broken_pool_that_cannot_be_replaced_is_an_error_that_says_what_to_do(
 
 def test_what_was_done_before_a_pool_broke_is_kept_if_asked_for():
     with ProcessPoolExecutor(1, mp_context=SPAWN) as pool, Workers(pool) as workers:
-        with pytest.warns(RuntimeWarning, match="3 of 5 parts of the work are done, but .* left out"):
+        with pytest.warns(RuntimeWarning, match=r"3 of 5 parts of the work are done, but .* left out"):
             answers = workers.run(square_or_die, range(5), shared=10, on_interrupt="keep")
     assert answers == [10, 11, 14, None, None]
 
 
 def test_a_part_that_always_kills_its_worker_ends_the_call():
     with Workers(partial(ProcessPoolExecutor, 1, mp_context=SPAWN)) as workers:
-        with pytest.raises(sl.BackendError, match="3 of 5 parts .* but the executor broke"):
+        with pytest.raises(sl.BackendError, match=r"3 of 5 parts .* but the executor broke"):
             workers.run(square_or_die, range(5), shared=10)
 
 

@@ -15,6 +15,7 @@ from .backends import get_backend
 from .clusters import read_clusters
 from .errors import near
 from .inference import CovKind, bread, covariance, residuals, triangle
+from .lines import Held, Line, Stop
 from .verdict import at_bounds
 
 if TYPE_CHECKING:
@@ -245,11 +246,46 @@ class Constrained:
 
     def natural(self, at: Sequence[float]) -> tuple[float, ...]:
         """Return the values of the held parameters, natural units, inside their domains."""
-        out = []
-        for u, log, (low, high) in zip(at, self.logs, self.bounds, strict=True):
-            value = math.exp(min(max(u, math.log(_TINY)), -math.log(_TINY))) if log else u
-            out.append(min(max(value, low), high))
-        return tuple(out)
+        return tuple(held.natural(u) for held, u in zip(self._line(np.ones(len(at))), at, strict=True))
+
+    def walk(
+        self,
+        direction: Sequence[float] | NDArray[np.float64],
+        threshold: float,
+        step: float,
+        *,
+        edge: float = math.inf,
+        level_step: float = math.inf,
+    ) -> tuple[Stop, tuple[float, ...]]:
+        """Walk away from the best values until the root of the statistic reaches a threshold.
+
+        Parameters
+        ----------
+        direction : sequence of float
+            Change of each working coordinate for a unit of distance.
+        threshold, step, edge, level_step : float
+            As for `scalinglaws.lines.Line`.
+
+        Returns
+        -------
+        stop : {"found", "short", "undefined"}
+            How the walk ended.
+        at : tuple of float
+            Working coordinates where it ended.
+        """
+        held = self._line(direction)
+        starts = np.array([self.best, *self._others])
+        kappa = self.noise.kappa(np.asarray(direction, dtype=np.float64))
+        line = Line(held, starts, self.minimum, kappa, threshold, step, edge, level_step)
+        walk = get_backend(self.backend).walk(self.problem, line)
+        refits = zip(walk.distance.tolist(), walk.objective.tolist(), walk.theta, walk.converged, strict=True)
+        for distance, objective, theta, converged in refits:
+            self._add(Point(line.at(distance), objective, theta, bool(converged)))
+        return walk.stop, line.at(walk.at)
+
+    def _line(self, direction: Sequence[float] | NDArray[np.float64]) -> tuple[Held, ...]:
+        given = zip(self.held, self.origin, direction, self.logs, self.bounds, strict=True)
+        return tuple(Held(i, at, float(way), log, bounds) for i, at, way, log, bounds in given)
 
     def refit(self, at: Sequence[float]) -> Point:
         """Fit all other parameters again.
@@ -275,11 +311,7 @@ class Constrained:
         starts += self._others
         values = dict(zip(self.names, self.natural(at), strict=True))
         point = self._solve(at, values, np.array(starts))
-        if not point.converged:
-            self.unconverged += 1
-        self._note(point)
-        if math.isfinite(point.objective):
-            self.points.append(point)
+        self._add(point)
         return point
 
     def branch(self) -> Constrained:
@@ -301,6 +333,14 @@ class Constrained:
         self.points += found.points
         self.unconverged += found.unconverged
         self._note(found.lower)
+
+    def _add(self, point: Point) -> None:
+        """Count a refit, and remember it where it is finite."""
+        if not point.converged:
+            self.unconverged += 1
+        self._note(point)
+        if math.isfinite(point.objective):
+            self.points.append(point)
 
     def _note(self, point: Point | None) -> None:
         """Remember the first of the points that lie lowest below the fit."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 from .constrained import Constrained, Found, check_options
 from .executors import Workers
 from .inference import CovKind
+from .lines import FAR
 
 if TYPE_CHECKING:
     from .result import Fit
@@ -21,12 +21,8 @@ __all__ = ["End", "Profile", "profile"]
 
 End: TypeAlias = Literal["found", "bound", "open"]
 
-# Doublings of the first step before a side counts as open: 2**60 standard errors.
-_DOUBLINGS = 60
-# A statistic that grew by less than this while the step doubled has reached its limit.
-_LEVELLED = 1e-7
-# Logarithms beyond which positive parameters are not followed: 1e-280 and 1e280.
-_FAR = 644.0
+# Doublings beyond this on level ground end a search.
+_LEVEL_STEP = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -222,70 +218,30 @@ def _half(path: Constrained, values: list[float]) -> Found:
 
 
 def _search(path: Constrained, side: int, t: float, step: float) -> _Side:
-    """Walk outwards until the statistic passes the threshold, then close in."""
-    from scipy.optimize import brentq
-
+    """Find the end on one side."""
     origin, name = path.origin[0], path.names[0]
     bound = path.bounds[0][0 if side < 0 else 1]
     where = "lower" if side < 0 else "upper"
     # Working coordinate at which the walk ends; positive parameters are followed nearly to 0 and infinity.
     edge = bound
     if path.logs[0]:
-        edge = side * _FAR if bound in (0.0, math.inf) else math.log(bound)
-    known = {origin: 0.0}
-
-    def height(u: float) -> float:
-        if u not in known:
-            known[u] = math.sqrt(path.statistic(path.refit((u,))))
-        return known[u]
-
+        edge = side * FAR if bound in (0.0, math.inf) else math.log(bound)
     if math.isfinite(edge) and (edge - origin) * side <= 1e-10 * max(1.0, abs(edge)):
         note = f"{name} is at its {where} bound {bound:g}, so its interval has one side"
         return _Side(origin, "bound", bound, note)
-    inside, outside, levelled = origin, math.nan, 0
-    for _ in range(_DOUBLINGS):
-        u = origin + side * step
-        if (u - edge) * side >= 0.0:
-            u = edge
-        if not math.isfinite(height(u)):
-            u = _last_finite(height, inside, u, t)
-            outside = u
-        if height(u) >= t:
-            root = float(
-                brentq(lambda at: height(at) - t, inside, u, xtol=4e-16 * max(1.0, abs(u)), rtol=4e-15)
-            )
-            height(root)
-            return _Side(root, "found")
-        levelled = levelled + 1 if abs(height(u) - height(inside)) <= _LEVELLED * t and step > 4.0 else 0
-        inside = u
-        if u in (edge, outside) or levelled >= 3:
-            break
-        step *= 2.0
-    reached = path.natural((inside,))[0]
-    if not math.isnan(outside):
+    stop, (u,) = path.walk([side], t, step, edge=(edge - origin) * side, level_step=_LEVEL_STEP)
+    if stop == "found":
+        return _Side(u, "found")
+    reached = path.natural((u,))[0]
+    if stop == "undefined":
         note = f"the law is not finite with {name} beyond {reached:.6g}, so its interval has one side"
-        return _Side(inside, "bound", reached, note)
+        return _Side(u, "bound", reached, note)
     if math.isfinite(bound):
         note = f"the data do not keep {name} from its {where} bound {bound:g}, so its interval has one side"
-        return _Side(inside, "bound", bound, note)
-    note = f"nothing limits {name} on its {where} side: the statistic stays at {height(inside) ** 2:.3g}"
-    return _Side(inside, "open", side * math.inf, note)
-
-
-def _last_finite(height: Callable[[float], float], inside: float, outside: float, t: float) -> float:
-    """Go from a refit that is not finite back to one that is: over the threshold, or at the edge."""
-    for _ in range(60):
-        middle = 0.5 * (inside + outside)
-        if middle in (inside, outside):
-            break
-        z = height(middle)
-        if not math.isfinite(z):
-            outside = middle
-        elif z >= t:
-            return middle
-        else:
-            inside = middle
-    return inside
+        return _Side(u, "bound", bound, note)
+    last = path.statistic(next(point for point in reversed(path.points) if point.at == (u,)))
+    note = f"nothing limits {name} on its {where} side: the statistic stays at {last:.3g}"
+    return _Side(u, "open", side * math.inf, note)
 
 
 def _grid(path: Constrained, low: _Side, high: _Side, points: int) -> list[float]:

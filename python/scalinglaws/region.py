@@ -209,37 +209,16 @@ def _row(path: Constrained, task: tuple[float, list[float]]) -> tuple[NDArray[np
 
 def _ray(path: Constrained, direction: NDArray[np.float64], threshold: float) -> tuple[float, float]:
     """Point of the outline in one direction; the farthest one that was tried where there is none."""
-    from scipy.optimize import brentq
-
-    origin = np.array(path.origin)
     goal = math.sqrt(threshold)
-
-    def place(r: float) -> tuple[float, float]:
-        at = origin + r * direction
-        return float(at[0]), float(at[1])
-
-    known: dict[float, float] = {0.0: 0.0}
-
-    def excess(r: float) -> float:
-        if r not in known:
-            known[r] = math.sqrt(path.statistic(path.refit(place(r))))
-        return known[r] - goal
-
-    limit = _FAR * goal
-    for at, slope, log, (low, high) in zip(origin, direction, path.logs, path.bounds, strict=True):
+    edge = _FAR * goal
+    for at, slope, log, (low, high) in zip(path.origin, direction, path.logs, path.bounds, strict=True):
         bound = high if slope > 0.0 else low
         if not log and slope != 0.0 and math.isfinite(bound):
-            limit = min(limit, (bound - at) / slope)
-    inside, r = 0.0, min(goal, limit)
-    while True:
-        if excess(r) >= 0.0:
-            if not math.isfinite(known[r]):
-                return place(inside)
-            root = brentq(excess, inside, r, xtol=1e-12 * r, rtol=1e-13)
-            return place(float(root))
-        if r >= limit:
-            return place(limit)
-        inside, r = r, min(2.0 * r, limit)
+            edge = min(edge, (bound - at) / float(slope))
+    if edge <= 0.0:
+        return path.origin[0], path.origin[1]
+    _, (first, second) = path.walk(direction, goal, min(goal, edge), edge=edge)
+    return first, second
 
 
 def _axis(path: Constrained, edge: NDArray[np.float64], side: Profile, axis: int, points: int) -> list[float]:

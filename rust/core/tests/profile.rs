@@ -6,8 +6,7 @@ use scalinglaws_core::search::{End, Held, Limits, Line, Walk, multistart, walk};
 use scalinglaws_core::{Data, Law, Options, Param, ParamKind, Problem, Residual};
 use std::sync::Arc;
 
-const LIMITS: Limits =
-    Limits { threshold: 2.0, step: 0.01, edge: f64::INFINITY, doublings: 60, level: 1e-7, level_step: 4.0 };
+const LIMITS: Limits = Limits { threshold: 2.0, step: 0.01, edge: f64::INFINITY, level_step: 4.0 };
 
 fn problem(formula: &str, names: &[(&str, ParamKind)], x: &[f64], y: &[f64], fixed: &[f64]) -> Problem {
     let params = names.iter().map(|(name, kind)| Param::new(*name, *kind)).collect();

@@ -25,8 +25,6 @@ pub(crate) fn walk<'py>(
     threshold: f64,
     step: f64,
     edge: f64,
-    doublings: usize,
-    level: f64,
     level_step: f64,
 ) -> PyResult<(&'static str, f64, Refits<'py>)> {
     let problem = problem.0.clone();
@@ -36,7 +34,7 @@ pub(crate) fn walk<'py>(
         .into_iter()
         .map(|(index, origin, direction, log, low, high)| Held { index, origin, direction, log, bounds: (low, high) })
         .collect();
-    let limits = Limits { threshold, step, edge, doublings, level, level_step };
+    let limits = Limits { threshold, step, edge, level_step };
     let found = watch(py, NonZeroUsize::new(1), None, false, move |control| {
         search::walk(&Line { problem: &problem, held, starts: &starts, minimum, kappa }, &limits, control)
     })?;

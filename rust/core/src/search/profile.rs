@@ -12,6 +12,10 @@ use crate::solver::{Scratch, Settings, Solution, Status, solve};
 
 /// Logarithm beyond which positive parameters are not followed: powers leave the range of numbers.
 const FAR: f64 = 644.0;
+/// Doublings of the first step at most: 2^60 standard errors.
+const DOUBLINGS: usize = 60;
+/// Increase of the root of the statistic, as a fraction of the threshold, below which the ground is level.
+const LEVEL: f64 = 1e-7;
 /// Halvings between a refit that is finite and one that is not.
 const HALVINGS: usize = 60;
 /// Steps of the root-finder at most. It gains digits faster than bisection, which needs 52.
@@ -68,12 +72,7 @@ pub struct Limits {
     pub step: f64,
     /// Largest distance.
     pub edge: f64,
-    /// Doublings of the step at most.
-    pub doublings: usize,
-    /// Increase of the root of the statistic, as a fraction of the threshold, below which it counts as level; three
-    /// such steps in a row that are longer than `level_step` end the walk.
-    pub level: f64,
-    /// See `level`.
+    /// Three steps in a row that are longer than this and gain nothing end the walk: it is on level ground.
     pub level_step: f64,
 }
 
@@ -153,7 +152,7 @@ impl Path<'_> {
     fn search(&mut self, limits: &Limits) -> Result<(End, f64), Error> {
         let goal = limits.threshold;
         let (mut inside, mut below, mut step, mut level) = (0.0, 0.0, limits.step, 0);
-        for _ in 0..limits.doublings {
+        for _ in 0..DOUBLINGS {
             let at = (step).min(limits.edge);
             let mut outside = at;
             let mut above = self.root(at)?;
@@ -167,7 +166,7 @@ impl Path<'_> {
             if undefined {
                 return Ok((End::Undefined, outside));
             }
-            let is_level = (above - below).abs() <= limits.level * goal && at > limits.level_step;
+            let is_level = (above - below).abs() <= LEVEL * goal && at > limits.level_step;
             level = if is_level { level + 1 } else { 0 };
             (inside, below) = (at, above);
             if at >= limits.edge || level >= 3 {
