@@ -323,7 +323,7 @@ def test_what_was_done_before_a_pool_broke_is_kept_if_asked_for():
 
 def test_a_part_that_always_kills_its_worker_ends_the_call():
     with Workers(partial(ProcessPoolExecutor, 1, mp_context=SPAWN)) as workers:
-        with pytest.raises(sl.BackendError, match="3 of 5 parts .* but the executor broke"):
+        with pytest.raises(sl.BackendError, match=r"3 of 5 parts .* but the executor broke"):
             workers.run(square_or_die, range(5), shared=10)
 
 
@@ -367,6 +367,13 @@ def test_an_executor_that_takes_no_work_is_a_clear_error(fit):
     ) as caught:
         fit.bootstrap(50, executor=Refusing())
     assert isinstance(caught.value.__cause__, ConnectionError)
+
+
+def test_a_client_that_was_closed_is_a_clear_error(fit, cluster):
+    with Client(cluster.scheduler.address) as client:
+        pass
+    with pytest.raises(sl.BackendError, match=r"^0 of \d+ parts of the work are done, but the executor"):
+        fit.bootstrap(50, executor=client)
 
 
 def test_an_executor_that_refuses_now_and_then_gets_the_work_again(fit):
