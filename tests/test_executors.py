@@ -369,6 +369,13 @@ def test_an_executor_that_takes_no_work_is_a_clear_error(fit):
     assert isinstance(caught.value.__cause__, ConnectionError)
 
 
+def test_a_client_that_was_closed_is_a_clear_error(fit, cluster):
+    with Client(cluster.scheduler.address) as client:
+        pass
+    with pytest.raises(sl.BackendError, match=r"^0 of \d+ parts of the work are done, but the executor"):
+        fit.bootstrap(50, executor=client)
+
+
 def test_an_executor_that_refuses_now_and_then_gets_the_work_again(fit):
     executor = Refusing(times=2)
     with executor.pool:

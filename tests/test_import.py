@@ -10,7 +10,7 @@ from pathlib import Path
 
 import scalinglaws as sl
 
-HEAVY = ("scipy", "matplotlib", "typer", "rich", "pandas", "polars", "pyarrow", "narwhals")
+HEAVY = ("scipy", "matplotlib", "typer", "rich", "pandas", "polars", "pyarrow", "narwhals", "dask", "loky")
 
 
 def python(code, **environment):

@@ -78,7 +78,7 @@ class Bootstrap:
         Objective of each draw on its own rows.
     status : tuple of str, length n
         How each draw ended: as for `Fit`, ``"undetermined"`` if the rows drawn do not determine all
-        parameters, and ``"cancelled"`` for draws that an interrupt prevented.
+        parameters, and ``"cancelled"`` for draws that an interrupt or the loss of an executor prevented.
     start : ndarray of int, shape (n,)
         Which start led to each draw: 0 for the best fit, then other basins, then fresh starts.
     seconds : float

@@ -221,7 +221,7 @@ class Workers:
     @property
     def hint(self) -> str:
         """What to do about an executor that is broken for good."""
-        if self._make is not None:
+        if self._make is not None or self._client is not None:
             return ""
         return (
             "; an executor that breaks when a worker dies can be replaced if you pass a function that makes "
@@ -245,7 +245,11 @@ class Workers:
 
     def _size(self) -> int:
         if self._client is not None:
-            return sum(self._client.nthreads().values()) or _UNKNOWN
+            try:
+                return sum(self._client.nthreads().values()) or _UNKNOWN
+            except Exception:
+                # It has lost its scheduler, and says so better when it is given work.
+                return _UNKNOWN
         # The name that the standard library, loky and their likes give it; no public one exists.
         known = getattr(self._executor, "_max_workers", None)
         return known if isinstance(known, int) and known > 0 else _UNKNOWN
@@ -305,6 +309,8 @@ class _Job:
         self.shipped: Any = None
         self.waiting = set(range(len(tasks)))
         self.futures: dict[int, Any] = {}
+        # What was shipped for all when a part was handed out.
+        self.sent: dict[int, Any] = {}
         self.ended: SimpleQueue[tuple[int, Any]] = SimpleQueue()
         # Losses of each part while the executor took work, and of executors since a part was last done.
         self.lost = dict.fromkeys(self.waiting, 0)
@@ -369,6 +375,7 @@ class _Job:
         self.futures = {}
 
     def _submit(self, number: int) -> None:
+        self.sent[number] = self.shipped
         part = self.workers.ship(self.parts[number])
         future = self.workers.submit(_work, self.build["version"], self.token, self.shipped, part)
         self.futures[number] = future
@@ -380,7 +387,7 @@ class _Job:
         if self.lost[number] > _RETRIES:
             self._give_up(f"one was lost {self.lost[number]} times", failure)
         try:
-            if self.shipped is not self.payload:
+            if self.sent[number] is self.shipped is not self.payload:
                 # What was sent to the workers may have died with them.
                 self.shipped = self.workers.ship(self.payload, everywhere=True)
             self._submit(number)
