@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from .backends import get_backend
 from .clusters import read_clusters
 from .errors import near
-from .inference import CovKind, bread, covariance, residuals, triangle
+from .inference import CovKind, residuals, triangle
+from .sandwich import bread, covariance
 from .verdict import at_bounds
 
 if TYPE_CHECKING:

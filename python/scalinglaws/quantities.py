@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from . import _core
 from .errors import near
-from .inference import CovKind, covariance
+from .inference import CovKind
+from .sandwich import covariance
 from .ties import names_in
 from .verdict import at_bounds
 

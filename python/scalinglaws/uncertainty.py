@@ -14,7 +14,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from .backends import Interrupt, Progress
 from .clusters import read_clusters
-from .inference import CovKind, covariance
+from .inference import CovKind
+from .sandwich import covariance
 from .verdict import at_bounds
 
 if TYPE_CHECKING:
