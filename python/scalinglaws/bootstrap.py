@@ -17,10 +17,12 @@ from numpy.typing import ArrayLike, NDArray
 from . import _core
 from .backends import Interrupt, Progress
 from .clusters import Clusters, read_clusters
+from .draw_errors import draw_covariances
 from .errors import DataError, FitWarning
+from .inference import CovKind
 from .intervals import Interval, IntervalKind, bounds, check_kind, check_level
 from .prediction import read_points, shaped
-from .quantities import Statistic, formula_statistic, function_statistic, row_errors
+from .quantities import Statistic, formula_statistic, function_statistic
 from .records import Prediction
 from .resampling import BootstrapKind, Factor, Plan, make_plan, make_starts, noise_pool, refit
 from .starts import Rng, seed_of
@@ -418,11 +420,16 @@ class Bootstrap:
 
     def _cov(self, theta: NDArray[np.float64], numbers: NDArray[np.intp] | None) -> NDArray[np.float64]:
         """Covariances at these parameters with the rows of these draws, or with the fit's own."""
-        plan, seed = self._plan, self.seed
-        rows = [None] * len(theta) if numbers is None else [plan.replicate(seed, int(i)) for i in numbers]
+        plan, problem = self._plan, self.fit._problem
+        if numbers is None:
+            weights, target = problem.weights[None, :], problem.target[None, :]
+        else:
+            rows = [plan.replicate(self.seed, int(i)) for i in numbers]
+            weights, target = (np.array([row[k] for row in rows]).reshape(-1, problem.n) for k in (0, 1))
         iid = self.kind in ("residual", "parametric") and not self.fit.loss.robust
         unit = plan.core.unit.astype(np.intp) if self.clusters is not None else None
-        return row_errors(self.fit, theta, rows, "classical" if iid else "sandwich", unit)
+        kind: CovKind = "classical" if iid else "sandwich"
+        return draw_covariances(problem, theta, weights, target, self.fit.dof, kind, unit)
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -7,29 +7,56 @@ their Application" (1997), chapter 5. Nothing here knows of laws or fits.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias, cast, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import near
 
-__all__ = ["Interval", "IntervalKind", "acceleration", "bounds", "check_kind", "check_level"]
+__all__ = ["End", "Interval", "IntervalKind", "acceleration", "bounds", "check_kind", "check_level"]
 
 IntervalKind: TypeAlias = Literal["percentile", "basic", "bca", "t"]
+End: TypeAlias = Literal["found", "bound", "open"]
+
+# The k-th of b draws is the quantile k / (b + 1); see `bounds`.
+_QUANTILE: Literal["weibull"] = "weibull"
 
 
-class Interval(NamedTuple):
-    """Ends of an interval.
+class _Ends(NamedTuple):
+    lower: Any
+    upper: Any
+
+
+class Interval(_Ends):
+    """Ends of an interval: a pair ``(lower, upper)`` that also says what the ends are.
 
     Parameters
     ----------
     lower, upper : float
         The ends.
+    lower_end, upper_end : {"found", "bound", "open"}
+        Whether an end was ``"found"``, is the ``"bound"`` of the domain because the data do not keep the
+        parameter away from it, or is ``"open"``, that is, infinite.
     """
 
-    lower: float
-    upper: float
+    lower_end: End
+    upper_end: End
+
+    def __new__(cls, lower: Any, upper: Any, lower_end: End = "found", upper_end: End = "found") -> Interval:
+        """Make the pair."""
+        self = super().__new__(cls, lower, upper)
+        self.lower_end, self.upper_end = lower_end, upper_end
+        return self
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether exactly one end was found and the other is a bound or open."""
+        return (self.lower_end == "found") != (self.upper_end == "found")
+
+    def __repr__(self) -> str:
+        note = "" if self.lower_end == self.upper_end == "found" else f", {self.lower_end}, {self.upper_end}"
+        return f"Interval({self.lower!r}, {self.upper!r}{note})"
 
 
 def check_level(level: object) -> float:
@@ -104,6 +131,11 @@ def bounds(
 
     Notes
     -----
+    The k-th smallest of b draws is their quantile k / (b + 1), because a further draw would fall below it
+    with that probability: on average over draws, 199 then give an interval the coverage that endless ones
+    would. NumPy's default, (k - 1) / (b - 1), makes it shorter. Below 1 / (b + 1) the quantile is the
+    smallest draw.
+
     For ``"bca"`` the share of draws below the estimate is kept away from 0 and 1 by half a draw. Draws whose
     standard error is zero or unknown are left out of ``"t"``.
 
@@ -112,18 +144,18 @@ def bounds(
     >>> import numpy as np
     >>> draws = np.arange(1.0, 100.0)[:, None]
     >>> [end.item() for end in bounds("percentile", 0.5, np.array([40.0]), draws)]
-    [25.5, 74.5]
+    [25.0, 75.0]
     >>> [end.item() for end in bounds("basic", 0.5, np.array([40.0]), draws)]
-    [5.5, 54.5]
+    [5.0, 55.0]
     """
     tail = 0.5 * (1.0 - level)
     if len(draws) == 0:
         missing = np.full(estimate.shape, np.nan)
         return missing, missing.copy()
     if kind == "percentile":
-        lower, upper = np.quantile(draws, [tail, 1.0 - tail], axis=0)
+        lower, upper = np.quantile(draws, [tail, 1.0 - tail], axis=0, method=_QUANTILE)
     elif kind == "basic":
-        high, low = np.quantile(draws, [1.0 - tail, tail], axis=0)
+        high, low = np.quantile(draws, [1.0 - tail, tail], axis=0, method=_QUANTILE)
         lower, upper = 2.0 * estimate - high, 2.0 * estimate - low
     elif kind == "bca":
         assert jackknife is not None
@@ -155,7 +187,7 @@ def _bca(
         ends.append(
             np.array(
                 [
-                    np.quantile(column, share) if np.isfinite(share) else np.nan
+                    np.quantile(column, share, method=_QUANTILE) if np.isfinite(share) else np.nan
                     for column, share in zip(draws.T, level, strict=True)
                 ]
             )
@@ -169,5 +201,5 @@ def _nanquantile(values: NDArray[np.float64], shares: list[float]) -> NDArray[np
     for index, column in enumerate(values.T):
         known = column[~np.isnan(column)]
         if known.size:
-            out[:, index] = np.quantile(known, shares)
+            out[:, index] = np.quantile(known, shares, method=_QUANTILE)
     return out

@@ -5,20 +5,19 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .constrained import Constrained, check_options
 from .inference import CovKind
+from .intervals import End
 
 if TYPE_CHECKING:
     from .result import Fit
 
-__all__ = ["End", "Profile", "profile"]
-
-End: TypeAlias = Literal["found", "bound", "open"]
+__all__ = ["Profile", "profile"]
 
 # Doublings of the first step before a side counts as open: 2**60 standard errors.
 _DOUBLINGS = 60
@@ -53,6 +52,8 @@ class Profile:
         Objective of the fit.
     kappa : float
         Divisor of the statistic.
+    dof : float
+        Degrees of freedom of the threshold.
     values : ndarray of float, shape (m,)
         Held values of the curve, rising, the best value and the ends among them.
     objective : ndarray of float, shape (m,)
@@ -78,6 +79,7 @@ class Profile:
     threshold: float
     minimum: float
     kappa: float
+    dof: float
     values: NDArray[np.float64]
     objective: NDArray[np.float64]
     names: tuple[str, ...]
@@ -117,7 +119,14 @@ class _Side:
 
 
 def profile(
-    fit: Fit, name: str, *, level: float, kind: CovKind | None = None, by: Any = None, points: int = 25
+    fit: Fit,
+    name: str,
+    *,
+    level: float,
+    kind: CovKind | None = None,
+    by: Any = None,
+    points: int = 25,
+    threshold: float | None = None,
 ) -> Profile:
     """Return the profile of one parameter; see `Fit.profile`.
 
@@ -133,6 +142,8 @@ def profile(
         What gives the scale of the noise.
     points : int
         Values along the curve.
+    threshold : float, optional
+        The statistic at the ends, in place of the one that the level asks for.
 
     Returns
     -------
@@ -148,7 +159,7 @@ def profile(
 
     check_options(level, points)
     path = Constrained(fit, [name], kind, by)
-    t = float(stdtrit(path.noise.dof, 0.5 * (1.0 + level)))
+    t = float(stdtrit(path.noise.dof, 0.5 * (1.0 + level))) if threshold is None else math.sqrt(threshold)
     step = _first_step(path, t)
     low = _search(path, -1, t, step)
     high = _search(path, 1, t, step)
@@ -174,6 +185,7 @@ def profile(
         threshold=t * t,
         minimum=path.minimum,
         kappa=path.noise.kappa(np.ones(1)),
+        dof=path.noise.dof,
         values=theta[:, path.held[0]].copy(),
         objective=np.array([point.objective for point in curve]),
         names=fit.names,

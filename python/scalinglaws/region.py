@@ -110,7 +110,7 @@ def profile_pair(
     ValueError
         If the parameters or an option are not understood, or the fit cannot be profiled.
     """
-    from scipy.special import fdtri, stdtr
+    from scipy.special import fdtri
 
     if not isinstance(names, tuple | list) or len(names) != 2:
         raise ValueError(f"profile takes one name or a pair of names, not {names!r}")
@@ -125,8 +125,8 @@ def profile_pair(
     angles = 2.0 * math.pi * np.arange(rays) / rays
     ends = [_ray(path, shape @ np.array([math.cos(angle), math.sin(angle)]), threshold) for angle in angles]
     # Seen from the side the region is the profile of one parameter at the joint threshold.
-    alone = 2.0 * float(stdtr(path.noise.dof, math.sqrt(threshold))) - 1.0
-    sides = [profile(fit, name, level=alone, kind=kind, by=by, points=0) for name in names]
+    options: dict[str, Any] = {"kind": kind, "by": by, "points": 0, "threshold": threshold}
+    sides = [profile(fit, name, level=level, **options) for name in names]
     closed = all(side.lower_end == "found" == side.upper_end for side in sides)
     axes = [_axis(path, np.array(ends)[:, axis], sides[axis], axis, points) for axis in (0, 1)]
     objective, statistic = _fill(path, axes)
