@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from .inference import CovKind
 from .sandwich import covariance, inverse_root, small_factor
-from .smoothing import bending, window
+from .smoothing import bending, windows
 from .verdict import at_bounds
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def _together(
     kind: CovKind,
     clusters: NDArray[np.intp] | None,
 ) -> _Array:
-    """Covariances of draws with the same parameters inside their bounds; NaN for those that need more care."""
+    """Covariances of draws with the same parameters off their bounds; NaN for those that need more care."""
     loss, p = problem.loss, int(chosen.sum())
     names = [name for name, taken in zip(problem.names, chosen, strict=True) if taken]
     fitted, gradient, second = _derivatives(problem, theta, names, loss.smooth and kind != "classical")
@@ -113,7 +113,7 @@ def _together(
     if kind == "classical":
         cov = white @ _turned(white) * ((weights * side * residual**2).sum(axis=1) / dof)[:, None, None]
     else:
-        psi, bend = loss.psi(residual), _bending(problem, residual, weights, copies)
+        psi, bend = loss.psi(residual), _bending(problem, residual, copies)
         straight = gradient @ white
         turned = _turned(straight)
         hessian = turned @ ((weights * bend)[..., None] * straight)
@@ -134,14 +134,13 @@ def _together(
                 middle[draw] *= small_factor(float(times.sum()), p, count)
         half = white @ inverse
         cov = half @ middle @ _turned(half)
-    cov[~known] = np.nan
-    return cov
+    return np.where(known[:, None, None], cov, np.nan)
 
 
 def _derivatives(
     problem: Problem, theta: _Array, names: list[str], curvature: bool
 ) -> tuple[_Array, _Array, _Array | None]:
-    """Law, gradient and second derivatives on the rows of every draw; shapes (b, n), (b, n, p), (b, n, p, p)."""
+    """Law, gradient and second derivatives on the rows of every draw: (b, n), (b, n, p), (b, n, p, p)."""
     law: Law = problem.law  # type: ignore[assignment]
     b, n, p = len(theta), problem.n, len(names)
     columns = [np.tile(problem.inputs[name], b) for name in law.inputs]
@@ -156,8 +155,8 @@ def _derivatives(
 
 def _white(lines: _Array) -> tuple[_Array, NDArray[np.bool_]]:
     """White coordinates of each draw, and whether its rows determine all parameters."""
-    known = np.isfinite(lines).all(axis=(1, 2))
-    factor = np.linalg.qr(np.where(known[:, None, None], lines, 0.0), mode="r")
+    known = np.asarray(np.isfinite(lines).all(axis=(1, 2)))
+    factor: _Array = np.asarray(np.linalg.qr(np.where(known[:, None, None], lines, 0.0), mode="r"))
     lengths = np.sqrt((factor**2).sum(axis=1))
     known &= (lengths > 0.0).all(axis=1) & (factor.shape[1] == factor.shape[2])
     scale = 1.0 / np.where(lengths > 0.0, lengths, 1.0)
@@ -166,13 +165,14 @@ def _white(lines: _Array) -> tuple[_Array, NDArray[np.bool_]]:
     return scale[:, :, None] * _turned(directions) / values[:, None, :], known
 
 
-def _bending(problem: Problem, residual: _Array, weights: _Array, copies: _Array) -> _Array:
-    loss, out = problem.loss, np.empty_like(residual)
+def _bending(problem: Problem, residual: _Array, copies: _Array) -> _Array:
+    """Second derivative of the loss on the rows of every draw, shape (b, n)."""
+    loss = problem.loss
+    plain = loss.curvature(residual)
     if not loss.robust:
-        return loss.curvature(residual)
-    for draw, (r, used) in enumerate(zip(residual, weights > 0.0, strict=True)):
-        out[draw] = bending(loss, r, window(loss, r[used], copies[draw][used]))
-    return out
+        return plain
+    width = windows(loss, residual, copies)[:, None]
+    return np.where(np.isnan(width), plain, bending(loss, residual, width))
 
 
 def _middle(
@@ -210,4 +210,4 @@ def _times(copies: _Array, clusters: NDArray[np.intp]) -> _Array:
 
 
 def _turned(matrices: _Array) -> _Array:
-    return np.swapaxes(matrices, -1, -2)
+    return np.asarray(np.swapaxes(matrices, -1, -2))
