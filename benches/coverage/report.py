@@ -1,3 +1,6 @@
 """stub."""
+
 from typing import Any
+
+
 def write_report(*args: Any) -> None: ...

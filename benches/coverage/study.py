@@ -1,4 +1,4 @@
-"""Run a design: many data sets in parallel, in blocks that are kept, so that a run that was stopped goes on."""
+"""Run a design: many data sets in parallel, in blocks that are kept for a run that goes on later."""
 
 from __future__ import annotations
 

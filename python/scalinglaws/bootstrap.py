@@ -392,8 +392,9 @@ class Bootstrap:
         elif kind == "t":
             options["stderr"] = statistic.errors(best, self._cov(best, None))[0]
             options["draw_stderr"] = statistic.errors(theta, self._draw_covs)
-            options["stderr"] = np.where(log, options["stderr"] / estimate, options["stderr"])
-            options["draw_stderr"] = np.where(log, options["draw_stderr"] / draws, options["draw_stderr"])
+            with np.errstate(invalid="ignore", divide="ignore"):
+                options["stderr"] = np.where(log, options["stderr"] / estimate, options["stderr"])
+                options["draw_stderr"] = np.where(log, options["draw_stderr"] / draws, options["draw_stderr"])
 
         def onto(values: NDArray[np.float64]) -> NDArray[np.float64]:
             with np.errstate(invalid="ignore", divide="ignore"):

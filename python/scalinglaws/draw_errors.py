@@ -67,7 +67,7 @@ def draw_covariances(
     base = np.where(problem.weights > 0.0, problem.weights, 1.0)
     # A weight times a whole number, divided by the weight, may miss it by rounding.
     copies = np.rint(weights / base)
-    chosen = np.array([problem.free & (at_bounds(problem, values) == 0) for values in theta])
+    chosen = problem.free & (at_bounds(problem, theta) == 0)
     plain = not problem.law.groups and not problem.priors
     with np.errstate(all="ignore"):
         for mask in np.unique(chosen, axis=0):

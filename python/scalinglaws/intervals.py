@@ -19,9 +19,6 @@ __all__ = ["End", "Interval", "IntervalKind", "acceleration", "bounds", "check_k
 IntervalKind: TypeAlias = Literal["percentile", "basic", "bca", "t"]
 End: TypeAlias = Literal["found", "bound", "open"]
 
-# The k-th of b draws is the quantile k / (b + 1); see `bounds`.
-_QUANTILE: Literal["weibull"] = "weibull"
-
 
 class _Ends(NamedTuple):
     lower: Any
@@ -152,10 +149,11 @@ def bounds(
     if len(draws) == 0:
         missing = np.full(estimate.shape, np.nan)
         return missing, missing.copy()
+    both = (tail, 1.0 - tail)
     if kind == "percentile":
-        lower, upper = np.quantile(draws, [tail, 1.0 - tail], axis=0, method=_QUANTILE)
+        lower, upper = (_quantile(draws, share) for share in both)
     elif kind == "basic":
-        high, low = np.quantile(draws, [1.0 - tail, tail], axis=0, method=_QUANTILE)
+        low, high = (_quantile(draws, share) for share in both)
         lower, upper = 2.0 * estimate - high, 2.0 * estimate - low
     elif kind == "bca":
         assert jackknife is not None
@@ -166,7 +164,7 @@ def bounds(
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = (draws - estimate) / draw_stderr
         ratio[~np.isfinite(ratio)] = np.nan
-        high, low = _nanquantile(ratio, [1.0 - tail, tail])
+        low, high = (_quantile(ratio, share) for share in both)
         lower, upper = estimate - high * stderr, estimate - low * stderr
     # What does not vary, such as a fixed parameter, is known exactly.
     still = (draws == estimate).all(axis=0)
@@ -181,25 +179,22 @@ def _bca(
     count = len(draws)
     below = ((draws < estimate).sum(axis=0) + 0.5 * (draws == estimate).sum(axis=0)) / count
     shift = ndtri(np.clip(below, 0.5 / count, 1.0 - 0.5 / count))
-    ends = []
-    for z in ndtri([tail, 1.0 - tail]):
-        level = ndtr(shift + (shift + z) / (1.0 - bend * (shift + z)))
-        ends.append(
-            np.array(
-                [
-                    np.quantile(column, share, method=_QUANTILE) if np.isfinite(share) else np.nan
-                    for column, share in zip(draws.T, level, strict=True)
-                ]
-            )
-        )
-    return ends[0], ends[1]
+    shares = (ndtr(shift + (shift + z) / (1.0 - bend * (shift + z))) for z in ndtri([tail, 1.0 - tail]))
+    lower, upper = (_quantile(draws, share) for share in shares)
+    return lower, upper
 
 
-def _nanquantile(values: NDArray[np.float64], shares: list[float]) -> NDArray[np.float64]:
-    """Quantiles of the numbers in each column; NaN without a warning where there is none."""
-    out = np.full((len(shares), values.shape[1]), np.nan)
-    for index, column in enumerate(values.T):
-        known = column[~np.isnan(column)]
-        if known.size:
-            out[:, index] = np.quantile(known, shares, method=_QUANTILE)
-    return out
+def _quantile(values: NDArray[np.float64], share: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the quantile of the numbers in each column, at one share or one for each; NaN where none is."""
+    ordered = np.sort(values, axis=0)
+    # NaN is sorted to the end.
+    known = np.count_nonzero(~np.isnan(ordered), axis=0)
+    with np.errstate(invalid="ignore"):
+        place = np.clip(share * (known + 1.0) - 1.0, 0.0, np.maximum(known - 1.0, 0.0))
+    usable = (known > 0) & np.isfinite(place)
+    place = np.where(usable, place, 0.0)
+    first = place.astype(np.intp)
+    column = np.arange(values.shape[1])
+    low = ordered[first, column]
+    high = ordered[np.minimum(first + 1, np.maximum(known - 1, 0)), column]
+    return np.where(usable, low + (place - first) * (high - low), np.nan)
