@@ -21,7 +21,7 @@ from scipy.special import stdtrit
 
 from benches.coverage.designs import LEVELS, PLACES, Design, Experiment, simulate
 
-__all__ = ["ABSENT", "BOOTSTRAPS", "MISSING", "Outcome", "method_names", "one_set"]
+__all__ = ["ABSENT", "BOOTSTRAPS", "MISSING", "Outcome", "default_kind", "method_names", "one_set"]
 
 Array = NDArray[np.float64]
 
@@ -79,6 +79,17 @@ def method_names(design: Design) -> tuple[str, ...]:
         label = f"{kind}, clusters" if clustered else kind
         out += [f"{label}, {interval}" for interval in INTERVALS]
     return tuple(out)
+
+
+def default_kind(design: Design, seed: int) -> str:
+    """Return which of the methods' kinds the library takes by default for a design."""
+    if design.clusters is not None:
+        return "clusters"
+    experiment = simulate(design, seed, 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sl.FitWarning)
+        fit = _fit(design, experiment, np.array([design.truth[name] for name in design.law.params]))
+    return fit.predict(experiment.points, 0.95).kind
 
 
 def one_set(design: Design, seed: int, number: int, draws: int) -> Outcome:

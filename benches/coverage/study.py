@@ -67,7 +67,9 @@ def run_design(name: str, sets: int, draws: int, seed: int, folder: Path, proces
     return Result(
         name,
         method_names(DESIGNS[name]),
-        *(np.concatenate([part[key] for part in parts]) for key in ("cover", "width", "estimate")),
+        np.concatenate([part["cover"] for part in parts]),
+        np.concatenate([part["width"] for part in parts]),
+        np.concatenate([part["estimate"] for part in parts]),
         int(sum(part["lower_found"] for part in parts)),
         int(sum(part["disagree"] for part in parts)),
     )
