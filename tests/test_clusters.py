@@ -32,32 +32,86 @@ def fitted(**options):
 
 
 def by_hand(X, r, w, labels):
-    """Cluster covariance of weighted least squares, after Liang and Zeger, with the usual small factor."""
-    inverse = np.linalg.inv((X.T * w) @ X)
-    names = np.unique(labels)
-    sums = np.array([(w * r)[labels == name] @ X[labels == name] for name in names])
-    n, p, count = len(r), X.shape[1], len(names)
-    return count / (count - 1) * (n - 1) / (n - p) * inverse @ sums.T @ sums @ inverse
+    """CR2 of Bell and McCaffrey with dense matrices, and the degrees of freedom of each coefficient.
+
+    Rows are scaled by the roots of their weights, after which the noise is equal and independent.
+    """
+    X, r, n = np.sqrt(w)[:, None] * X, np.sqrt(w) * r, len(r)
+    inverse = np.linalg.inv(X.T @ X)
+    left = np.eye(n) - X @ inverse @ X.T
+    names, middle = np.unique(labels), 0.0
+    columns = {index: [] for index in range(X.shape[1])}
+    for name in names:
+        rows = np.flatnonzero(labels == name)
+        values, vectors = np.linalg.eigh(left[np.ix_(rows, rows)])
+        root = (vectors / np.sqrt(values)) @ vectors.T
+        score = X[rows].T @ root @ r[rows]
+        middle = middle + np.outer(score, score)
+        for index, made in columns.items():
+            made.append(left[:, rows] @ root @ X[rows] @ inverse[index])
+    dof = []
+    for made in columns.values():
+        spread = np.linalg.eigvalsh(np.array(made) @ np.array(made).T)
+        dof.append(spread.sum() ** 2 / (spread**2).sum())
+    return inverse @ middle @ inverse, dof
 
 
 @pytest.mark.parametrize("weights", [None, "w"])
-def test_the_cluster_sandwich_is_the_plain_formula(weights):
+def test_the_cluster_sandwich_and_its_degrees_of_freedom_are_the_dense_formulas(weights):
     fit, data = fitted(weights=weights), runs()
     X = np.stack([np.ones(24), data["x"]], axis=1)
     w = np.ones(24) if weights is None else data["w"]
-    expected = by_hand(X, fit.residuals, w, LABELS)
+    expected, dof = by_hand(X, fit.residuals, w, LABELS)
     assert_allclose(fit.cov("sandwich", by=LABELS), expected, rtol=1e-9)
     assert_allclose(fit.cov(by=LABELS), expected, rtol=1e-9)
     assert_allclose(list(fit.stderr(by=LABELS).values()), np.sqrt(np.diagonal(expected)), rtol=1e-9)
     assert fit.corr(by=LABELS)[0, 1] == pytest.approx(
         expected[0, 1] / math.sqrt(expected[0, 0] * expected[1, 1]), rel=1e-9
     )
+    for name, number in zip("ab", dof, strict=True):
+        assert fit.profile(name, by=LABELS, points=0).dof == pytest.approx(number, rel=1e-9)
+        assert number < 5.0
 
 
-def test_clusters_of_one_row_are_the_plain_sandwich_but_for_the_small_factor():
-    fit = fitted(loss="huber:0.2")
-    factor = 24 / 23 * 23 / 22
-    assert_allclose(fit.cov(by=np.arange(24)), factor * fit.cov("sandwich"), rtol=1e-9)
+@pytest.mark.parametrize("weights", [None, "w"])
+def test_the_sandwich_of_rows_and_its_degrees_of_freedom_are_the_dense_formulas(weights):
+    fit, data = fitted(weights=weights), runs()
+    X = np.stack([np.ones(24), data["x"]], axis=1)
+    w = np.ones(24) if weights is None else data["w"]
+    expected, dof = by_hand(X, fit.residuals, w, np.arange(24))
+    assert_allclose(fit.cov("sandwich"), expected, rtol=1e-9)
+    for name, number in zip("ab", dof, strict=True):
+        found = fit.profile(name, points=0)
+        assert found.kind == "sandwich"
+        assert found.dof == pytest.approx(number, rel=1e-9)
+
+
+def test_the_sandwich_has_no_bias_under_equal_noise_also_with_rows_of_high_leverage():
+    """Its mean is linear in the covariance of the noise, so unit shocks add up to that of equal noise."""
+    x = np.linspace(-1.0, 3.0, 24) ** 3
+    X = np.stack([np.ones(24), x], axis=1)
+    for by in (None, LABELS):
+        total = 0.0
+        for shock in np.eye(24):
+            fit = sl.fit(LINE, {"x": x, "y": 1.0 + 2.0 * x + shock}, starts={"a": 1, "b": 2})
+            total = total + fit.cov("sandwich", by=by)
+        assert_allclose(total, np.linalg.inv(X.T @ X), rtol=1e-6)
+
+
+def test_the_cluster_sandwich_of_a_robust_loss_has_the_usual_small_factor():
+    fit = fitted(loss="soft_l1:0.2")
+    X = np.stack([np.ones(24), runs()["x"]], axis=1)
+    psi, bend = fit.loss.psi(fit.residuals), fit.loss.curvature(fit.residuals)
+    inverse = np.linalg.inv((X.T * bend) @ X)
+    sums = np.array([psi[label == LABELS] @ X[label == LABELS] for label in np.unique(LABELS)])
+    assert_allclose(fit.cov(by=LABELS), 6 / 5 * 23 / 22 * inverse @ sums.T @ sums @ inverse, rtol=1e-6)
+    assert fit.profile("a", by=LABELS, points=0).dof == 5
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber:0.2"])
+def test_clusters_of_one_row_are_the_plain_sandwich(loss):
+    fit = fitted(loss=loss)
+    assert_allclose(fit.cov(by=np.arange(24)), fit.cov("sandwich"), rtol=1e-9)
 
 
 def test_rows_of_weight_zero_form_no_cluster():
@@ -65,7 +119,7 @@ def test_rows_of_weight_zero_form_no_cluster():
     fit, data = fitted(weights=weights), runs()
     kept = LABELS != "u"
     X = np.stack([np.ones(20), data["x"][kept]], axis=1)
-    expected = by_hand(X, fit.residuals[kept], np.ones(20), LABELS[kept])
+    expected, _ = by_hand(X, fit.residuals[kept], np.ones(20), LABELS[kept])
     assert_allclose(fit.cov(by=LABELS), expected, rtol=1e-9)
 
 

@@ -49,7 +49,7 @@ def straight():
 @pytest.mark.parametrize("level", [0.5, 0.95, 0.999])
 @pytest.mark.parametrize("name", ["a", "b"])
 def test_for_a_linear_law_the_interval_is_students(straight, name, level):
-    found = straight.profile(name, level=level)
+    found = straight.profile(name, level=level, kind="classical")
     half = student.ppf(0.5 * (1 + level), straight.dof) * straight.stderr()[name]
     assert_allclose(found.interval, straight.values[name] + np.array([-half, half]), rtol=1e-9)
     assert (found.lower_end, found.upper_end, found.message) == ("found", "found", "")
@@ -66,11 +66,13 @@ def test_weights_and_priors_keep_the_closed_form():
     fit = sl.fit(LINE, data, **options)
     half = student.ppf(0.975, fit.dof) * np.array(list(fit.stderr().values()))
     for name, center, width in zip(fit.names, fit.values.values(), half, strict=True):
-        assert_allclose(fit.profile(name).interval, [center - width, center + width], rtol=1e-8)
+        assert_allclose(
+            fit.profile(name, kind="classical").interval, [center - width, center + width], rtol=1e-8
+        )
 
 
 def test_the_curve_of_a_linear_law_is_a_parabola_with_the_other_parameter_on_a_line(straight):
-    curve = straight.profile("b", points=11)
+    curve = straight.profile("b", points=11, kind="classical")
     s2 = straight.rss / straight.dof
     rise = ((curve.values - curve.value) / straight.stderr()["b"]) ** 2
     assert_allclose(curve.statistic, rise, rtol=1e-7, atol=1e-9)
@@ -159,7 +161,7 @@ def test_nist_intervals_agree_with_an_independent_computation(data_folder, name)
             start[:] = best[rest]
             far = best[index] + side * 4 * error
             expected.append(brentq(height, best[index], far, xtol=1e-9 * error, rtol=1e-13))
-        found = fit.profile(key, points=0)
+        found = fit.profile(key, points=0, kind="classical")
         assert_allclose(found.interval, expected, rtol=0, atol=2e-5 * error)
 
 
@@ -225,7 +227,7 @@ def test_at_a_bound_the_interval_has_one_side_and_a_closed_form():
     data["y"] = data["y"] - 1.2
     fit = floor(data)
     assert fit.values["c"] == 0.0
-    found = fit.profile("c")
+    found = fit.profile("c", kind="classical")
     assert (found.lower, found.lower_end, found.upper_end) == (0.0, "bound", "found")
     assert found.one_sided
     assert "one side" in found.message
@@ -244,7 +246,7 @@ def test_an_interval_that_reaches_a_bound_stops_there():
         "y ~ c + b * x", params={"c": sl.Param((0, 10), start=(0, 5)), "b": sl.Param("real", start=(-5, 5))}
     )
     fit = sl.fit(law, data, starts={"c": 1, "b": 1})
-    found = fit.profile("c")
+    found = fit.profile("c", kind="classical")
     assert fit.values["c"] > 0.0
     assert (found.lower, found.lower_end, found.upper_end) == (0.0, "bound", "found")
     assert "lower bound" in found.message
@@ -308,7 +310,7 @@ def test_a_better_minimum_on_the_way_is_reported():
 
 
 def test_the_region_of_a_linear_law_is_the_ellipse_of_f(straight):
-    region = straight.profile(("a", "b"), level=0.9, points=9)
+    region = straight.profile(("a", "b"), level=0.9, points=9, kind="classical")
     threshold = 2 * fisher.ppf(0.9, 2, straight.dof)
     away = region.outline - np.array(list(straight.values.values()))
     inner = np.linalg.inv(straight.cov())
@@ -324,10 +326,10 @@ def test_the_region_of_a_linear_law_is_the_ellipse_of_f(straight):
 def test_the_region_is_the_larger_of_the_intervals_seen_from_the_side():
     """Its extent along one parameter is the one-parameter profile at the joint threshold."""
     fit = fitted()
-    region = fit.profile(("A", "alpha"), points=40)
+    region = fit.profile(("A", "alpha"), points=40, kind="classical")
     alone = 2 * student.cdf(math.sqrt(region.threshold), fit.dof) - 1
     for axis, name in enumerate(region.names):
-        found = fit.profile(name, level=alone, points=0)
+        found = fit.profile(name, level=alone, points=0, kind="classical")
         outline = region.outline[:, axis]
         width = found.upper - found.lower
         assert_allclose([outline.min(), outline.max()], found.interval, rtol=0, atol=0.02 * width)

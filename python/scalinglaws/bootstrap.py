@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
@@ -16,10 +16,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from .backends import Interrupt, Progress
 from .clusters import Clusters, read_clusters
+from .draw_errors import draw_covariances
 from .errors import DataError, FitWarning
+from .inference import CovKind
 from .intervals import Interval, IntervalKind, bounds, check_kind, check_level
 from .prediction import read_points, shaped
-from .quantities import Statistic, formula_statistic, function_statistic, row_errors
+from .quantities import Statistic, formula_statistic, function_statistic
 from .records import Prediction
 from .resampling import (
     BootstrapKind,
@@ -188,16 +190,9 @@ class Bootstrap:
         ``"basic"`` and ``"t"`` intervals of positive parameters are made for their logarithm, unless a draw
         is zero; others are cut off at the bounds of the parameter's domain.
         """
-        check_kind(kind)
-        positive = [self.fit.law.params[n.partition("[")[0]].bounds[0] >= 0.0 for n in self.names]
-        lower, upper = self._interval(Statistic(self._expand), level, kind, np.array(positive))
-        domain = np.array([self.fit.law.params[n.partition("[")[0]].bounds for n in self.names])
-        ends = zip(np.fmax(lower, domain[:, 0]).tolist(), np.fmin(upper, domain[:, 1]).tolist(), strict=True)
-        known = np.isfinite(lower)
-        return {
-            name: Interval(*pair) if good else Interval(math.nan, math.nan)
-            for name, pair, good in zip(self.names, ends, known, strict=True)
-        }
+        (lower,), (upper,) = self._parameter_bounds([level], kind)
+        ends = zip(lower.tolist(), upper.tolist(), strict=True)
+        return {name: Interval(*pair) for name, pair in zip(self.names, ends, strict=True)}
 
     # ---------------------------------------------------------------- what follows from them
 
@@ -279,17 +274,23 @@ class Bootstrap:
         if level is not None:
             log = np.full(points.n, self.fit.residual == "log")
             if new_run:
-                lower, upper = self._new_run(mean, good, level, kind)
+                (lower,), (upper,) = self._new_run(mean, good, [level], kind)
             else:
-                lower, upper = self._interval(Statistic(points.values), level, kind, log)
+                (lower,), (upper,) = self._intervals(Statistic(points.values), [level], kind, log)
         give = [shaped(a, points.shape) for a in (mean, stderr, lower, upper, points.decades)]
         return Prediction(give[0], give[1], give[2], give[3], level, kind, new_run, give[4])
 
     def _new_run(
-        self, mean: NDArray[np.float64], good: NDArray[np.float64], level: float, kind: IntervalKind
+        self,
+        mean: NDArray[np.float64],
+        good: NDArray[np.float64],
+        levels: Sequence[float],
+        kind: IntervalKind,
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ends of intervals of new runs, each of shape (levels, points)."""
+        lower, upper = np.full((2, len(levels), mean.size), np.nan)
         if not len(good):
-            return np.full(mean.shape, np.nan), np.full(mean.shape, np.nan)
+            return lower, upper
         # The same noise for all points: each point's quantiles are its own, and memory is that of one point.
         rng = np.random.Generator(np.random.Philox(key=np.array([self.seed, 2**64 - 1], dtype=np.uint64)))
         size = len(good) * -(-_NEW_RUNS // len(good))
@@ -297,8 +298,7 @@ class Bootstrap:
             noise = rng.standard_normal(size) * math.sqrt(self.fit.rss / self.fit.dof)
         else:
             noise = rng.choice(noise_pool(self.fit), size)
-        log, tail = self.fit.residual == "log", 0.5 * (1.0 - level)
-        lower, upper = np.empty(mean.shape), np.empty(mean.shape)
+        log, tails = self.fit.residual == "log", 0.5 * (1.0 - np.array(levels))
         with np.errstate(invalid="ignore", divide="ignore"):
             for point, value in enumerate(mean):
                 drawn, center = good[:, point], value
@@ -307,7 +307,8 @@ class Bootstrap:
                 error = drawn - center
                 # In a basic interval the error of the law is mirrored, the noise is not.
                 error = np.resize(error if kind == "percentile" else -error, size) + noise
-                lower[point], upper[point] = center + np.quantile(error, [tail, 1.0 - tail])
+                ends = center + np.quantile(error, np.concatenate([tails, 1.0 - tails]))
+                lower[:, point], upper[:, point] = ends.reshape(2, -1)
         return (np.exp(lower), np.exp(upper)) if log else (lower, upper)
 
     # ---------------------------------------------------------------- shown and kept
@@ -371,11 +372,26 @@ class Bootstrap:
     def _expand(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.fit._binding.expand(self.fit._problem, theta)
 
-    def _interval(
-        self, statistic: Statistic, level: float, kind: IntervalKind, log: NDArray[np.bool_]
+    def _parameter_bounds(
+        self, levels: Sequence[float], kind: IntervalKind
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return ends of intervals, on the logarithm where `log` says so and all draws are positive."""
-        level, kind = check_level(level), check_kind(kind)
+        """Return ends of intervals of the parameters, each of shape (levels, q), inside their domains."""
+        domain = np.array([self.fit.law.params[n.partition("[")[0]].bounds for n in self.names])
+        lower, upper = self._intervals(Statistic(self._expand), levels, kind, domain[:, 0] >= 0.0)
+        known = np.isfinite(lower)
+        return (
+            np.where(known, np.fmax(lower, domain[:, 0]), np.nan),
+            np.where(known, np.fmin(upper, domain[:, 1]), np.nan),
+        )
+
+    def _intervals(
+        self, statistic: Statistic, levels: Sequence[float], kind: IntervalKind, log: NDArray[np.bool_]
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return ends of intervals, each of shape (levels, m).
+
+        They are made on the logarithm where `log` says so and all draws are positive.
+        """
+        levels, kind = [check_level(level) for level in levels], check_kind(kind)
         theta, best = self._inner(self.draws[self.ok]), self.fit._theta[None, :]
         draws, estimate = statistic(theta), statistic(best)[0]
         # Percentiles are the same on any scale.
@@ -386,14 +402,17 @@ class Bootstrap:
         elif kind == "t":
             options["stderr"] = statistic.errors(best, self._cov(best, None))[0]
             options["draw_stderr"] = statistic.errors(theta, self._draw_covs)
-            options["stderr"] = np.where(log, options["stderr"] / estimate, options["stderr"])
-            options["draw_stderr"] = np.where(log, options["draw_stderr"] / draws, options["draw_stderr"])
+            with np.errstate(invalid="ignore", divide="ignore"):
+                options["stderr"] = np.where(log, options["stderr"] / estimate, options["stderr"])
+                options["draw_stderr"] = np.where(log, options["draw_stderr"] / draws, options["draw_stderr"])
 
         def onto(values: NDArray[np.float64]) -> NDArray[np.float64]:
             with np.errstate(invalid="ignore", divide="ignore"):
                 return np.where(log, np.log(values), values)
 
-        lower, upper = bounds(kind, level, onto(estimate), onto(draws), **options)
+        center, spread = onto(estimate), onto(draws)
+        ends = [bounds(kind, level, center, spread, **options) for level in levels]
+        lower, upper = (np.array([pair[side] for pair in ends]) for side in (0, 1))
         with np.errstate(over="ignore", invalid="ignore"):
             return np.where(log, np.exp(lower), lower), np.where(log, np.exp(upper), upper)
 
@@ -421,11 +440,16 @@ class Bootstrap:
 
     def _cov(self, theta: NDArray[np.float64], numbers: NDArray[np.intp] | None) -> NDArray[np.float64]:
         """Covariances at these parameters with the rows of these draws, or with the fit's own."""
-        plan, seed = self._plan, self.seed
-        rows = [None] * len(theta) if numbers is None else [plan.replicate(seed, int(i)) for i in numbers]
+        plan, problem = self._plan, self.fit._problem
+        if numbers is None:
+            weights, target = problem.weights[None, :], problem.target[None, :]
+        else:
+            rows = [plan.replicate(self.seed, int(i)) for i in numbers]
+            weights, target = (np.array([row[k] for row in rows]).reshape(-1, problem.n) for k in (0, 1))
         iid = self.kind in ("residual", "parametric") and not self.fit.loss.robust
         unit = plan.rows.core.unit.astype(np.intp) if self.clusters is not None else None
-        return row_errors(self.fit, theta, rows, "classical" if iid else "sandwich", unit)
+        kind: CovKind = "classical" if iid else "sandwich"
+        return draw_covariances(problem, theta, weights, target, self.fit.dof, kind, unit)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -476,7 +500,8 @@ class Derived:
             ``(lower, upper)``: floats, or arrays of the function's shape.
         """
         width = max(1, math.prod(self._shape))
-        lower, upper = self._boot._interval(self._statistic, level, kind, np.zeros(width, dtype=np.bool_))
+        flat = np.zeros(width, dtype=np.bool_)
+        (lower,), (upper,) = self._boot._intervals(self._statistic, [level], kind, flat)
         return Interval(shaped(lower, self._shape), shaped(upper, self._shape))
 
     def __repr__(self) -> str:

@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from .backends import get_backend
 from .clusters import read_clusters
 from .errors import near
-from .inference import CovKind, bread, covariance, residuals, triangle
+from .inference import CovKind, residuals, triangle
 from .lines import Held, Line, Stop
+from .sandwich import bread, covariance, degrees
 from .verdict import at_bounds
 
 if TYPE_CHECKING:
@@ -84,8 +85,8 @@ class Noise:
     ----------
     kind : str
         Kind of covariance that it agrees with.
-    dof : int
-        Degrees of freedom of the threshold.
+    dof : float
+        Degrees of freedom of the threshold; of several held parameters the fewest.
     scale : float or None
         The divisor, where it is the same in every direction.
     cov, inverse : ndarray of float, shape (d, d)
@@ -93,7 +94,7 @@ class Noise:
     """
 
     kind: CovKind
-    dof: int
+    dof: float
     scale: float | None
     cov: NDArray[np.float64]
     inverse: NDArray[np.float64]
@@ -141,9 +142,7 @@ def measure_noise(fit: Fit, held: Sequence[int], kind: CovKind | None, by: Any) 
         If the kind does not go with the loss or with `by`, or there is no noise to measure.
     """
     problem, theta = fit._problem, fit._theta
-    if by is not None and kind not in (None, "sandwich"):
-        raise ValueError(f"by= makes a cluster-robust sandwich; kind {fit._kind(kind)!r} has no clusters")
-    kind = "sandwich" if by is not None else fit._kind(kind)
+    kind = fit._interval_kind(kind, by)
     if kind == "classical" and fit.loss.robust:
         raise ValueError(
             f"the loss {fit.loss} is no likelihood whose scale the residuals' sum of squares could give: use "
@@ -158,18 +157,22 @@ def measure_noise(fit: Fit, held: Sequence[int], kind: CovKind | None, by: Any) 
     chosen[list(held)] = True
     within = [int(np.flatnonzero(np.flatnonzero(chosen) == index)[0]) for index in held]
     part = np.ix_(within, within)
-    dof, codes = fit.dof, None
+    codes = None
     if by is not None:
         clusters = read_clusters(fit, by, least=int(chosen.sum()) + 1)
-        codes, dof = clusters.codes, clusters.count - 1
+        codes = clusters.codes
     with np.errstate(all="ignore"):
         cov = covariance(problem, theta, chosen, fit.dof, kind, codes)[0][part]
         if kind == "classical":
             scale = triangle(problem, theta, chosen)[1] / fit.dof
-            noise = Noise(kind, dof, scale, cov, cov / scale if scale > 0.0 else cov)
+            noise = Noise(kind, fit.dof, scale, cov, cov / scale if scale > 0.0 else cov)
         else:
             inverse = bread(problem, theta, chosen)[0][part]
             ratio = float(cov[0, 0] / inverse[0, 0])
+            dof = float(fit.dof)
+            if kind == "sandwich":
+                held_ones = np.eye(int(chosen.sum()))[within]
+                dof = float(degrees(problem, theta, chosen, fit.dof, held_ones, codes).min())
             noise = Noise(kind, dof, ratio if len(within) == 1 or kind == "hessian" else None, cov, inverse)
     usable = (
         np.isfinite(cov).all() if noise.scale is None else math.isfinite(noise.scale) and noise.scale > 0.0

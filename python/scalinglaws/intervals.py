@@ -7,29 +7,53 @@ their Application" (1997), chapter 5. Nothing here knows of laws or fits.
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias, cast, get_args
+from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .errors import near
 
-__all__ = ["Interval", "IntervalKind", "acceleration", "bounds", "check_kind", "check_level"]
+__all__ = ["End", "Interval", "IntervalKind", "acceleration", "bounds", "check_kind", "check_level"]
 
 IntervalKind: TypeAlias = Literal["percentile", "basic", "bca", "t"]
+End: TypeAlias = Literal["found", "bound", "open"]
 
 
-class Interval(NamedTuple):
-    """Ends of an interval.
+class _Ends(NamedTuple):
+    lower: Any
+    upper: Any
+
+
+class Interval(_Ends):
+    """Ends of an interval: a pair ``(lower, upper)`` that also says what the ends are.
 
     Parameters
     ----------
     lower, upper : float
         The ends.
+    lower_end, upper_end : {"found", "bound", "open"}
+        Whether an end was ``"found"``, is the ``"bound"`` of the domain because the data do not keep the
+        parameter away from it, or is ``"open"``, that is, infinite.
     """
 
-    lower: float
-    upper: float
+    lower_end: End
+    upper_end: End
+
+    def __new__(cls, lower: Any, upper: Any, lower_end: End = "found", upper_end: End = "found") -> Interval:
+        """Make the pair."""
+        self = super().__new__(cls, lower, upper)
+        self.lower_end, self.upper_end = lower_end, upper_end
+        return self
+
+    @property
+    def one_sided(self) -> bool:
+        """Whether exactly one end was found and the other is a bound or open."""
+        return (self.lower_end == "found") != (self.upper_end == "found")
+
+    def __repr__(self) -> str:
+        note = "" if self.lower_end == self.upper_end == "found" else f", {self.lower_end}, {self.upper_end}"
+        return f"Interval({self.lower!r}, {self.upper!r}{note})"
 
 
 def check_level(level: object) -> float:
@@ -104,6 +128,11 @@ def bounds(
 
     Notes
     -----
+    The k-th smallest of b draws is their quantile k / (b + 1), because a further draw would fall below it
+    with that probability: on average over draws, 199 then give an interval the coverage that endless ones
+    would. NumPy's default, (k - 1) / (b - 1), makes it shorter. Below 1 / (b + 1) the quantile is the
+    smallest draw.
+
     For ``"bca"`` the share of draws below the estimate is kept away from 0 and 1 by half a draw. Draws whose
     standard error is zero or unknown are left out of ``"t"``.
 
@@ -112,18 +141,19 @@ def bounds(
     >>> import numpy as np
     >>> draws = np.arange(1.0, 100.0)[:, None]
     >>> [end.item() for end in bounds("percentile", 0.5, np.array([40.0]), draws)]
-    [25.5, 74.5]
+    [25.0, 75.0]
     >>> [end.item() for end in bounds("basic", 0.5, np.array([40.0]), draws)]
-    [5.5, 54.5]
+    [5.0, 55.0]
     """
     tail = 0.5 * (1.0 - level)
     if len(draws) == 0:
         missing = np.full(estimate.shape, np.nan)
         return missing, missing.copy()
+    both = (tail, 1.0 - tail)
     if kind == "percentile":
-        lower, upper = np.quantile(draws, [tail, 1.0 - tail], axis=0)
+        lower, upper = (_quantile(draws, share) for share in both)
     elif kind == "basic":
-        high, low = np.quantile(draws, [1.0 - tail, tail], axis=0)
+        low, high = (_quantile(draws, share) for share in both)
         lower, upper = 2.0 * estimate - high, 2.0 * estimate - low
     elif kind == "bca":
         assert jackknife is not None
@@ -134,7 +164,7 @@ def bounds(
         with np.errstate(invalid="ignore", divide="ignore"):
             ratio = (draws - estimate) / draw_stderr
         ratio[~np.isfinite(ratio)] = np.nan
-        high, low = _nanquantile(ratio, [1.0 - tail, tail])
+        low, high = (_quantile(ratio, share) for share in both)
         lower, upper = estimate - high * stderr, estimate - low * stderr
     # What does not vary, such as a fixed parameter, is known exactly.
     still = (draws == estimate).all(axis=0)
@@ -149,25 +179,22 @@ def _bca(
     count = len(draws)
     below = ((draws < estimate).sum(axis=0) + 0.5 * (draws == estimate).sum(axis=0)) / count
     shift = ndtri(np.clip(below, 0.5 / count, 1.0 - 0.5 / count))
-    ends = []
-    for z in ndtri([tail, 1.0 - tail]):
-        level = ndtr(shift + (shift + z) / (1.0 - bend * (shift + z)))
-        ends.append(
-            np.array(
-                [
-                    np.quantile(column, share) if np.isfinite(share) else np.nan
-                    for column, share in zip(draws.T, level, strict=True)
-                ]
-            )
-        )
-    return ends[0], ends[1]
+    shares = (ndtr(shift + (shift + z) / (1.0 - bend * (shift + z))) for z in ndtri([tail, 1.0 - tail]))
+    lower, upper = (_quantile(draws, share) for share in shares)
+    return lower, upper
 
 
-def _nanquantile(values: NDArray[np.float64], shares: list[float]) -> NDArray[np.float64]:
-    """Quantiles of the numbers in each column; NaN without a warning where there is none."""
-    out = np.full((len(shares), values.shape[1]), np.nan)
-    for index, column in enumerate(values.T):
-        known = column[~np.isnan(column)]
-        if known.size:
-            out[:, index] = np.quantile(known, shares)
-    return out
+def _quantile(values: NDArray[np.float64], share: float | NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the quantile of the numbers in each column, at one share or one for each; NaN where none is."""
+    ordered = np.sort(values, axis=0)
+    # NaN is sorted to the end.
+    known = np.count_nonzero(~np.isnan(ordered), axis=0)
+    with np.errstate(invalid="ignore"):
+        place = np.clip(share * (known + 1.0) - 1.0, 0.0, np.maximum(known - 1.0, 0.0))
+    usable = (known > 0) & np.isfinite(place)
+    place = np.where(usable, place, 0.0)
+    first = place.astype(np.intp)
+    column = np.arange(values.shape[1])
+    low = ordered[first, column]
+    high = ordered[np.minimum(first + 1, np.maximum(known - 1, 0)), column]
+    return np.where(usable, low + (place - first) * (high - low), np.nan)

@@ -10,9 +10,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .clusters import read_clusters
 from .data import read_inputs
 from .inference import CovKind
 from .records import Prediction
+from .sandwich import degrees
+from .verdict import at_bounds
 
 if TYPE_CHECKING:
     from .problem import Problem
@@ -139,7 +142,9 @@ def read_points(fit: Fit, data: Any) -> Points:
     return Points(fit, arrays, position, shape)
 
 
-def by_delta_method(fit: Fit, data: Any, level: float | None, kind: CovKind, new_run: bool) -> Prediction:
+def by_delta_method(
+    fit: Fit, data: Any, level: float | None, kind: CovKind, by: Any, new_run: bool
+) -> Prediction:
     """Predict with intervals that take the law as linear in the parameters; see `Fit.predict`."""
     points = read_points(fit, data)
     mean = points.values(fit._theta[None, :])[0]
@@ -148,26 +153,40 @@ def by_delta_method(fit: Fit, data: Any, level: float | None, kind: CovKind, new
     with np.errstate(invalid="ignore", divide="ignore"):
         if log:
             spread /= mean[:, None]
-        variance = np.einsum("ij,jk,ik->i", spread, fit._inner_cov(kind), spread)
+        variance = np.einsum("ij,jk,ik->i", spread, fit._inner_cov(kind, by), spread)
         error = np.sqrt(np.maximum(variance, 0.0))
         stderr = error * mean if log else error
         lower = upper = None
         if level is not None:
+            dof = _degrees(fit, spread, kind, by)
             if new_run:
-                error = np.sqrt(variance + (fit.rss / fit.dof if fit.dof > 0 else math.nan))
-            half = _student(0.5 * (1.0 + level), fit.dof) * error
+                noise = fit.rss / fit.dof if fit.dof > 0 else math.nan
+                dof = (variance + noise) ** 2 / (variance**2 / dof + noise**2 / fit.dof)
+                error = np.sqrt(variance + noise)
+            half = _student(0.5 * (1.0 + level), dof) * error
             lower = mean * np.exp(-half) if log else mean - half
             upper = mean * np.exp(half) if log else mean + half
     give = [shaped(a, points.shape) for a in (mean, stderr, lower, upper, points.decades)]
     return Prediction(give[0], give[1], give[2], give[3], level, kind, new_run, give[4])
 
 
-def _student(probability: float, dof: int) -> float:
-    if dof <= 0:
-        return math.nan
+def _degrees(fit: Fit, spread: NDArray[np.float64], kind: CovKind, by: Any) -> NDArray[np.float64]:
+    """Degrees of freedom of the law's variance at each point, shape (p,)."""
+    problem = fit._problem
+    if fit.dof <= 0 or kind != "sandwich" or (fit.loss.robust and by is None):
+        return np.full(len(spread), float(fit.dof) if fit.dof > 0 else math.nan)
+    fit._need_rows("intervals of the sandwich")
+    chosen = problem.free & (at_bounds(problem, fit._theta) == 0)
+    codes = None if by is None else read_clusters(fit, by).codes
+    dof = degrees(problem, fit._theta, chosen, fit.dof, spread[:, chosen], codes)
+    # Where the law does not depend on the parameters its variance is zero, whatever its distribution.
+    return np.where(np.isfinite(dof), dof, float(fit.dof))
+
+
+def _student(probability: float, dof: NDArray[np.float64]) -> NDArray[np.float64]:
     from scipy.special import stdtrit
 
-    return float(stdtrit(dof, probability))
+    return np.asarray(stdtrit(dof, probability))
 
 
 def shaped(values: NDArray[np.float64] | None, shape: Sequence[int]) -> Any:

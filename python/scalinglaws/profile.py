@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,14 +12,13 @@ from numpy.typing import NDArray
 from .constrained import Constrained, Found, check_options
 from .executors import Workers
 from .inference import CovKind
+from .intervals import End
 from .lines import FAR
 
 if TYPE_CHECKING:
     from .result import Fit
 
-__all__ = ["End", "Profile", "profile"]
-
-End: TypeAlias = Literal["found", "bound", "open"]
+__all__ = ["Profile", "profile"]
 
 # Doublings beyond this on level ground end a search.
 _LEVEL_STEP = 4.0
@@ -50,6 +49,8 @@ class Profile:
         Objective of the fit.
     kappa : float
         Divisor of the statistic.
+    dof : float
+        Degrees of freedom of the threshold.
     values : ndarray of float, shape (m,)
         Held values of the curve, rising, the best value and the ends among them.
     objective : ndarray of float, shape (m,)
@@ -75,6 +76,7 @@ class Profile:
     threshold: float
     minimum: float
     kappa: float
+    dof: float
     values: NDArray[np.float64]
     objective: NDArray[np.float64]
     names: tuple[str, ...]
@@ -121,6 +123,7 @@ def profile(
     kind: CovKind | None = None,
     by: Any = None,
     points: int = 25,
+    threshold: float | None = None,
     workers: Workers,
 ) -> Profile:
     """Return the profile of one parameter; see `Fit.profile`.
@@ -137,6 +140,8 @@ def profile(
         What gives the scale of the noise.
     points : int
         Values along the curve.
+    threshold : float, optional
+        The statistic at the ends, in place of the one that the level asks for.
     workers : Workers
         Who makes the refits. The two sides are independent: a refit of one knows no point of the other.
 
@@ -154,7 +159,7 @@ def profile(
 
     check_options(level, points)
     path = Constrained(fit, [name], kind, by)
-    t = float(stdtrit(path.noise.dof, 0.5 * (1.0 + level)))
+    t = float(stdtrit(path.noise.dof, 0.5 * (1.0 + level))) if threshold is None else math.sqrt(threshold)
     step = _first_step(path, t)
     sides = []
     for side, found in workers.run(_side, [(-1, t, step), (1, t, step)], shared=path):
@@ -185,6 +190,7 @@ def profile(
         threshold=t * t,
         minimum=path.minimum,
         kappa=path.noise.kappa(np.ones(1)),
+        dof=path.noise.dof,
         values=theta[:, path.held[0]].copy(),
         objective=np.array([point.objective for point in curve]),
         names=fit.names,

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
 from .errors import near
-from .inference import CovKind, covariance
 from .ties import names_in
-from .verdict import at_bounds
 
-if TYPE_CHECKING:
-    from .result import Fit
-
-__all__ = ["Statistic", "formula_statistic", "function_statistic", "row_errors"]
+__all__ = ["Statistic", "formula_statistic", "function_statistic"]
 
 _Array = NDArray[np.float64]
 # Relative step of central differences: it balances their two errors.
@@ -136,45 +131,3 @@ def function_statistic(
         return np.array(rows).reshape(len(theta), -1)
 
     return Statistic(function)
-
-
-def row_errors(
-    fit: Fit,
-    theta: _Array,
-    rows: Sequence[tuple[_Array, _Array] | None],
-    kind: CovKind,
-    clusters: NDArray[np.intp] | None,
-) -> _Array:
-    """Return covariances of the parameters for other weights and targets of a fit's rows.
-
-    Parameters
-    ----------
-    fit : Fit
-        The fit.
-    theta : ndarray of float, shape (b, k)
-        The optimum for each set of rows.
-    rows : sequence of (weights, target) or None, length b
-        Arrays of shape (n,), natural units; None for the fit's own. Weights are those of the fit times the
-        number of copies of a row.
-    kind : {"sandwich", "classical", "hessian"}
-        As for `Fit.cov`.
-    clusters : ndarray of int, shape (n,), optional
-        Rows whose noise is not independent, for the sandwich.
-
-    Returns
-    -------
-    ndarray of float, shape (b, k, k)
-        Zero for parameters that are fixed or at a bound, NaN for those that the rows do not determine.
-    """
-    problem, out = fit._problem, np.zeros((*theta.shape, theta.shape[1]))
-    base = np.where(problem.weights > 0.0, problem.weights, 1.0)
-    for index, (values, row) in enumerate(zip(theta, rows, strict=True)):
-        here = problem if row is None else replace(problem, weights=row[0], target=row[1])
-        # A weight times a whole number, divided by the weight, may miss it by rounding.
-        copies = np.rint(here.weights / base)
-        chosen = here.free & (at_bounds(here, values) == 0)
-        with np.errstate(all="ignore"):
-            out[index][np.ix_(chosen, chosen)], _ = covariance(
-                here, values, chosen, fit.dof, kind, clusters=clusters, copies=copies
-            )
-    return out

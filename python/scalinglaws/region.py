@@ -121,7 +121,7 @@ def profile_pair(
     ValueError
         If the parameters or an option are not understood, or the fit cannot be profiled.
     """
-    from scipy.special import fdtri, stdtr
+    from scipy.special import fdtri
 
     if not isinstance(names, tuple | list) or len(names) != 2:
         raise ValueError(f"profile takes one name or a pair of names, not {names!r}")
@@ -140,8 +140,8 @@ def profile_pair(
         ends.append(end)
         path.join(found)
     # Seen from the side the region is the profile of one parameter at the joint threshold.
-    alone = 2.0 * float(stdtr(path.noise.dof, math.sqrt(threshold))) - 1.0
-    sides = [profile(fit, name, level=alone, kind=kind, by=by, points=0, workers=workers) for name in names]
+    options: dict[str, Any] = {"kind": kind, "by": by, "points": 0, "threshold": threshold}
+    sides = [profile(fit, name, level=level, workers=workers, **options) for name in names]
     closed = all(side.lower_end == "found" == side.upper_end for side in sides)
     axes = [_axis(path, np.array(ends)[:, axis], sides[axis], axis, points) for axis in (0, 1)]
     grid = []

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 __all__ = ["Fit"]
 
 _KINDS: tuple[CovKind, ...] = ("sandwich", "classical", "hessian")
+# Residual degrees of freedom from which intervals of the squared loss rest on the sandwich: see
+# docs/decisions/0010-default-intervals.md.
+_ENOUGH = 10
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -201,7 +204,13 @@ class Fit(Uncertainty):
     # ---------------------------------------------------------------- uncertainty
 
     def predict(
-        self, data: Any, level: float | None = None, *, kind: CovKind | None = None, new_run: bool = False
+        self,
+        data: Any,
+        level: float | None = None,
+        *,
+        kind: CovKind | None = None,
+        by: Any = None,
+        new_run: bool = False,
     ) -> Prediction:
         """Predict the target, with intervals by the delta method.
 
@@ -213,7 +222,9 @@ class Fit(Uncertainty):
         level : float, optional
             Coverage of the interval, between 0 and 1; no interval if not given.
         kind : {"sandwich", "classical", "hessian"}, optional
-            Covariance to use.
+            Covariance to use; by default as for `conf_int`.
+        by : str or array_like, shape (n,), optional
+            Clusters of rows as for `cov`; only with the sandwich.
         new_run : bool
             False: interval for the law's value. True: interval for the measured value of a new run of weight
             one, which adds the residual variance.
@@ -222,7 +233,8 @@ class Fit(Uncertainty):
         -------
         Prediction
             Floats if every input was a number, else arrays. The interval is taken where the residuals are (in
-            logarithms for log residuals, so it is never negative) with quantiles of Student's t.
+            logarithms for log residuals, so it is never negative) with quantiles of Student's t. For the
+            sandwich of the squared loss its degrees of freedom are those of the variance at each point.
 
         Raises
         ------
@@ -231,7 +243,7 @@ class Fit(Uncertainty):
         """
         if level is not None and not 0.0 < level < 1.0:
             raise ValueError(f"level must lie between 0 and 1, not {level!r}")
-        return by_delta_method(self, data, level, self._kind(kind), new_run)
+        return by_delta_method(self, data, level, self._interval_kind(kind, by), by, new_run)
 
     def refit(
         self,
@@ -386,10 +398,24 @@ class Fit(Uncertainty):
             )
         return kind
 
-    def _inner_cov(self, kind: CovKind) -> NDArray[np.float64]:
+    def _interval_kind(self, kind: CovKind | None, by: Any) -> CovKind:
+        """Kind of covariance of an interval."""
+        if by is not None:
+            if kind not in (None, "sandwich"):
+                raise ValueError(
+                    f"by= makes a cluster-robust sandwich; kind {self._kind(kind)!r} has no clusters"
+                )
+            return "sandwich"
+        if kind is not None or self.loss.robust:
+            return self._kind(kind)
+        # From fewer rows the sandwich learns nothing of unequal noise and costs most of its few degrees of
+        # freedom; without any it has no leverages.
+        return "sandwich" if self.dof >= _ENOUGH and self.has_data else "classical"
+
+    def _inner_cov(self, kind: CovKind, by: Any) -> NDArray[np.float64]:
         """Covariance by the names of the problem, that is, without the tied parameters."""
         keep = [self.names.index(name) for name in self._problem.names]
-        return self.cov(kind)[np.ix_(keep, keep)]
+        return self.cov(kind, by=by)[np.ix_(keep, keep)]
 
     def _through_ties(self, cov: NDArray[np.float64]) -> NDArray[np.float64]:
         if not self._binding.ties:

@@ -53,7 +53,10 @@ class Verdict:
 
 
 def at_bounds(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.int_]:
-    """Return -1 for a parameter at its lower bound, 1 at its upper one, and 0 elsewhere or if fixed."""
+    """Return -1 for a parameter at its lower bound, 1 at its upper one, and 0 elsewhere or if fixed.
+
+    Of one parameter vector or of many, shape (..., k).
+    """
     low, high = problem.bounds.T
     with np.errstate(invalid="ignore"):
         width = np.where(np.isfinite(high - low), high - low, np.maximum(1.0, np.abs(theta)))
