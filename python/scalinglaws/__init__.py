@@ -8,12 +8,10 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .bootstrap import Bootstrap, Derived
 from .declared import Design
 from .each import Fits, fit_each
 from .errors import BackendError, DataError, FitWarning, FormulaError
 from .fit import fit
-from .intervals import Interval
 from .law import Check, Law, Published
 from .laws import laws
 from .losses import Loss, absolute, cauchy, huber, quantile, soft_l1, squared
@@ -26,14 +24,19 @@ from .serialize import load
 
 if TYPE_CHECKING:
     from . import rules, schedules, theory
+    from .bootstrap import Bootstrap, Derived
     from .diagnostics import Diagnostics
+    from .intervals import Interval
     from .jackknife import Jackknife
     from .profile import Profile
     from .region import ProfileRegion
 
 # Answers that only some fits are asked for; their modules are read when they are.
 _LATER = {
+    "Bootstrap": "bootstrap",
+    "Derived": "bootstrap",
     "Diagnostics": "diagnostics",
+    "Interval": "intervals",
     "Jackknife": "jackknife",
     "Profile": "profile",
     "ProfileRegion": "region",

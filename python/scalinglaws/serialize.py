@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .bootstrap import Bootstrap
 from .clusters import Clusters
 from .data import Labels
 from .declared import Design
@@ -28,6 +27,7 @@ from .result import Fit
 from .ties import bind
 
 if TYPE_CHECKING:
+    from .bootstrap import Bootstrap
     from .diagnostics import Diagnostics
 
 __all__ = [
@@ -338,6 +338,8 @@ def bootstrap_from_dict(content: Mapping[str, Any]) -> Bootstrap:
     ValueError
         If this is no bootstrap, or one of a newer version of the library.
     """
+    from .bootstrap import Bootstrap
+
     _check_format(content, _DRAWS, "bootstrap")
     clusters = None if content["clusters"] is None else _read_clusters(content["by"], content["clusters"])
     draws = [_array(row) for row in content["draws"]]
