@@ -8,8 +8,9 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .bootstrap import Bootstrap, Derived
+from .bootstrap import Bootstrap
 from .declared import Design
+from .derived import Derived
 from .each import Fits, fit_each
 from .errors import BackendError, DataError, FitWarning, FormulaError
 from .fit import fit
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from . import rules, schedules, theory
     from .diagnostics import Diagnostics
     from .jackknife import Jackknife
+    from .posterior import Posterior
     from .profile import Profile
     from .region import ProfileRegion
 
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
 _LATER = {
     "Diagnostics": "diagnostics",
     "Jackknife": "jackknife",
+    "Posterior": "posterior",
     "Profile": "profile",
     "ProfileRegion": "region",
 }
@@ -58,6 +61,7 @@ __all__ = [
     "Law",
     "Loss",
     "Param",
+    "Posterior",
     "Prediction",
     "Prior",
     "Profile",
