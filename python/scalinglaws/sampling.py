@@ -139,7 +139,11 @@ def sample(
 
 
 class _Ensemble:
-    """One ensemble of walkers and its position."""
+    """One ensemble of walkers and its position.
+
+    Walkers move by differences of two others (ter Braak 2006), at the size that suits a normal density, at half of
+    it for bends, and at full length, which is a jump from basin to basin.
+    """
 
     def __init__(
         self,
@@ -153,11 +157,9 @@ class _Ensemble:
         _, self._spread = density.frame(starts[0])
         self._origin = starts[0]
         self._density = density
-        moves = [
-            (emcee.moves.DEMove(), 0.7),
-            (emcee.moves.DESnookerMove(), 0.2),
-            (emcee.moves.DEMove(gamma0=1.0), 0.1),
-        ]
+        full = 2.38 / math.sqrt(2.0 * density.size)
+        sizes = {full: 0.5, 0.5 * full: 0.4, 1.0: 0.1}
+        moves = [(emcee.moves.DEMove(gamma0=size), share) for size, share in sizes.items()]
         self._sampler = emcee.EnsembleSampler(
             walkers, density.size, self._log_density, moves=moves, vectorize=True
         )
