@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import math
+from itertools import pairwise
 
 import measured
 import numpy as np
@@ -51,7 +52,7 @@ def by_quadrature(log_density, low, high, n=20001):
 
 def test_marginals_of_a_linear_law_are_students_t_and_the_noise_is_inverse_chi_square():
     fit = fit_line()
-    post = fit.sample(4000, 2)
+    post = fit.sample(1500, 2)
     assert post.valid
     assert post.flat == {"a": "linear", "b": "linear"}
     errors = fit.stderr()
@@ -66,7 +67,7 @@ def test_known_noise_and_a_normal_prior_give_the_exact_normal_posterior():
     rows = line()
     priors = {"b": sl.normal(1.5, 0.2)}
     fit = sl.fit(LINE, rows, starts={"a": 0.0, "b": 0.0}, weights=np.full(10, 0.3**-2), priors=priors)
-    post = fit.sample(4000, 2, noise="weights")
+    post = fit.sample(1500, 2, noise="weights")
     X = np.column_stack([np.ones(10), rows["x"]])
     precision = X.T @ X / 0.3**2 + np.diag([0.0, 0.2**-2])
     cov = np.linalg.inv(precision)
@@ -74,7 +75,7 @@ def test_known_noise_and_a_normal_prior_give_the_exact_normal_posterior():
     for i, name in enumerate(post.names):
         normal = stats.norm(mean[i], math.sqrt(cov[i, i]))
         matches(post.draws[..., i].ravel(), normal.cdf, post.ess_bulk[name])
-    # With weights 1 / sigma**2 the penalty of the fit is the logarithm of the prior, and the optimum is the mode.
+    # With weights 1 / sigma**2 the fit's penalty is the log-density of the prior: its optimum is the mode.
     assert list(fit.values.values()) == pytest.approx(mean)
     assert (post.noise == 1.0).all()
 
@@ -98,7 +99,7 @@ def test_a_bound_cuts_the_density_off():
     with pytest.warns(sl.FitWarning, match="bound"):
         fit = sl.fit(law, {"y": y})
     assert fit.status == "bound"
-    post = fit.sample(4000, 2)
+    post = fit.sample(1500, 2)
     t = stats.t(len(y) - 1, y.mean(), y.std(ddof=1) / math.sqrt(len(y)))
     n = len(y)
 
@@ -115,7 +116,7 @@ def test_a_coefficient_is_flat_in_the_unit_of_its_starts(sampling):
     law = sl.Law("y ~ A * x", params={"A": sl.Param("positive", start=(0.1, 10.0), sampling=sampling)})
     x = np.array([1.0, 2.0, 3.0])
     fit = sl.fit(law, {"x": x, "y": np.array([1.2, 1.0, 2.1])}, weights=np.full(3, 10.0))
-    post = fit.sample(4000, 2, noise="weights")
+    post = fit.sample(1500, 2, noise="weights")
     y = fit._problem.target
 
     def log_density(A):
@@ -129,7 +130,7 @@ def test_a_lognormal_prior_is_a_density_of_the_parameter():
     law = sl.Law("y ~ A * x", params={"A": sl.Param("real", start=(0.1, 10.0))})
     x, prior = np.array([1.0, 2.0, 3.0]), sl.lognormal(0.3, 0.4)
     fit = sl.fit(law, {"x": x, "y": np.array([1.2, 1.0, 2.1])})
-    post = fit.sample(4000, 2, noise="weights", priors={"A": prior})
+    post = fit.sample(1500, 2, noise="weights", priors={"A": prior})
     y = fit._problem.target
 
     def log_density(A):
@@ -179,9 +180,9 @@ def test_densities_are_normalised(loss, t):
     ends = [-np.inf, -1.0, 0.0, 1.0, np.inf]
     parts = [
         integrate.quad(density(loss, t), a, b, epsabs=0.0, epsrel=1e-11, limit=500)[0]
-        for a, b in zip(ends, ends[1:], strict=False)
+        for a, b in pairwise(ends)
     ]
-    assert log_normaliser(loss, np.array([t]))[0] == pytest.approx(math.log(sum(parts)), abs=1e-10)
+    assert log_normaliser(loss, np.array([t])) == pytest.approx(math.log(sum(parts)), abs=1e-10)
 
 
 def test_heavy_tails_have_no_density():
@@ -193,14 +194,11 @@ def test_heavy_tails_have_no_density():
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_residuals_are_drawn_from_their_density(loss):
     draws = draw_residuals(loss, np.full(20_000, 0.2), np.random.default_rng(1))
-    total = math.exp(float(log_normaliser(loss, np.array([0.2]))[0]))
+    total = math.exp(log_normaliser(loss, np.array([0.2])).item())
 
     def cdf(point):
         ends = [-np.inf, *sorted({min(-1.0, point), min(0.0, point), point})]
-        pieces = [
-            integrate.quad(density(loss, 0.2), a, b, limit=500)[0]
-            for a, b in zip(ends, ends[1:], strict=False)
-        ]
+        pieces = [integrate.quad(density(loss, 0.2), a, b, limit=500)[0] for a, b in pairwise(ends)]
         return sum(pieces) / total
 
     matches(draws, cdf, draws.size)
@@ -209,7 +207,7 @@ def test_residuals_are_drawn_from_their_density(loss):
 def test_posterior_of_a_median_is_that_of_laplaces_distribution():
     y = np.array([0.1, 0.4, 0.45, 0.9, 1.7, 2.5, 3.0])
     fit = sl.fit(CONSTANT, {"y": y}, loss="absolute", starts={"a": 0.5})
-    post = fit.sample(4000, 2)
+    post = fit.sample(1500, 2)
 
     def log_density(a):
         return -len(y) * math.log(np.abs(y - a).sum())
@@ -222,9 +220,9 @@ def test_posterior_under_a_robust_loss_is_that_of_its_density_with_unknown_scale
     y = np.array([0.1, 0.4, 0.45, 0.5, 0.9, 1.7, 2.5, 3.0, 0.7])
     w = np.linspace(0.5, 1.5, y.size)
     fit = sl.fit(CONSTANT, {"y": y}, loss=loss, starts={"a": 0.5}, weights=w)
-    post = fit.sample(4000, 2)
+    post = fit.sample(1500, 2)
     logs = np.linspace(-12.0, 6.0, 1201)
-    norm = sum(log_normaliser(loss, np.exp(logs) / one)[0] for one in w)
+    norm = sum(log_normaliser(loss, np.exp(logs) / one) for one in w)
 
     def log_density(a):
         return float(np.logaddexp.reduce(-float(w @ loss.rho(y - a)) / np.exp(logs) - norm))
@@ -236,7 +234,7 @@ def test_posterior_under_a_robust_loss_is_that_of_its_density_with_unknown_scale
 
 
 def compare(post, boot, what):
-    """Ratio of posterior to bootstrap standard deviation of a quantity, and the shift of the centre in them."""
+    """Return the ratio of the standard deviations of a quantity, and the shift of its median in them."""
     a, b = post.apply(what), boot.apply(what)
     sd = b.stderr()
     return a.stderr() / sd, (np.median(a.draws) - np.median(b.draws[boot.ok])) / sd
@@ -246,7 +244,7 @@ def test_posterior_agrees_with_the_parametric_bootstrap_on_the_overtraining_grid
     """33 runs, four parameters: both assume normal noise, and the runs outweigh the flat priors."""
     runs = read_table("overtraining.csv", train_set="redpajama", role="grid")
     fit = sl.fit("overtraining", runs, residual="log")
-    post, boot = fit.sample(2000), fit.bootstrap(4000, kind="parametric")
+    post, boot = fit.sample(), fit.bootstrap(4000, kind="parametric")
     assert post.valid
     for what in ("E", "eta", "log(a)", "log(b)"):
         ratio, shift = compare(post, boot, what)
@@ -267,7 +265,7 @@ def test_posterior_agrees_with_the_parametric_bootstrap_on_the_olmo_ladder_where
     """
     runs, _ = measured.ladder(read_table)
     fit = sl.fit("chinchilla", runs, columns={"L": "bpb_piqa_val"}, loss="squared")
-    post, boot = fit.sample(2000), fit.bootstrap(4000, kind="parametric")
+    post, boot = fit.sample(), fit.bootstrap(4000, kind="parametric")
     assert post.valid
     for what in ("alpha", "beta", "log(B)"):
         ratio, shift = compare(post, boot, what)
@@ -313,7 +311,7 @@ def test_draws_are_a_function_of_the_seed_and_chains_are_added():
 
 def test_health_is_that_of_arviz():
     fit = fit_line()
-    post = fit.sample(640, 4)
+    post = fit.sample(720, 4)
     column = post.draws[..., 0]
     assert post.rhat["a"] == pytest.approx(float(az.rhat(column, chain_axis=0, draw_axis=1)))
     assert set(post.ess_bulk) == {"a", "b", "noise"}
@@ -343,12 +341,12 @@ def test_fixed_and_tied_parameters_are_in_the_draws():
 
 def test_quantities_and_predictions_follow_from_the_draws():
     fit = fit_line()
-    post = fit.sample(4000, 2)
+    post = fit.sample(1500, 2)
     ratio = post.apply("a / b")
     flat = post.draws.reshape(-1, 2)
     assert (ratio.draws == flat[:, 0] / flat[:, 1]).all()
     assert ratio.value == fit.values["a"] / fit.values["b"]
-    assert ratio.conf_int(0.9) == pytest.approx(np.quantile(ratio.draws, [0.05, 0.95]))
+    assert list(ratio.conf_int(0.9)) == pytest.approx(np.quantile(ratio.draws, [0.05, 0.95]).tolist())
     both = post.apply(lambda v: [v["a"], v["b"]])
     assert both.stderr() == pytest.approx(list(post.stderr().values()))
     assert post.stderr()["b"] == pytest.approx(flat[:, 1].std(ddof=1))
@@ -358,7 +356,7 @@ def test_quantities_and_predictions_follow_from_the_draws():
     assert [new.lower, new.upper] == pytest.approx([exact.lower, exact.upper], abs=0.04)
     mean = post.predict({"x": [0.0, 1.0]}, 0.9)
     assert mean.lower.shape == (2,)
-    assert mean.upper - mean.lower < new.upper - new.lower
+    assert (mean.upper - mean.lower).max() < new.upper - new.lower
     with pytest.raises(ValueError, match="percentile"):
         ratio.conf_int(0.9, "bca")
     with pytest.raises(ValueError, match="level"):
@@ -373,7 +371,7 @@ def test_draws_become_data_sets_with_names_and_categories():
     )
     rows = {**line(12), "kind": ["u", "v"] * 6}
     fit = sl.fit(law, rows)
-    post = fit.sample(100, 2, priors={"a": sl.normal(1.0, 5.0)}, tune=300) if False else fit.sample(400, 4)
+    post = fit.sample(400)
     data = post.to_xarray()
     assert dict(data.sizes) == {"chain": 4, "draw": 400, "kind": 2}
     assert list(data.coords["kind"].values) == ["u", "v"]

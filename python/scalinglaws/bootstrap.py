@@ -301,8 +301,8 @@ class Bootstrap:
         Returns
         -------
         xarray.Dataset
-            One variable per parameter along ``draw``, a grouped one along its categories, too; the status of each
-            draw is a coordinate.
+            One variable per parameter along ``draw``, a grouped one along its categories, too; the status of
+            each draw is a coordinate.
 
         Raises
         ------

@@ -1,7 +1,7 @@
 """The log-density of the posterior, for many parameter vectors at once.
 
-Each parameter is measured in the unit in which its prior is flat or normal: itself or its logarithm. So the prior needs no
-Jacobian, and a bound is an end beyond which the density is zero.
+Each parameter is measured in the unit in which its prior is flat or normal: itself or its logarithm. So the
+prior needs no Jacobian, and a bound is an end beyond which the density is zero.
 """
 
 from __future__ import annotations
@@ -39,8 +39,8 @@ def flat_units(problem: Problem, theta: NDArray[np.float64], priors: Mapping[str
     Returns
     -------
     dict of str to {"linear", "log"}
-        ``"log"`` if the law samples its starts in the logarithm, the domain leaves out zero, and the parameter is
-        not an additive constant of the law; else ``"linear"``.
+        ``"log"`` if the law samples its starts in the logarithm, the domain leaves out zero, and the
+        parameter is not an additive constant of the law; else ``"linear"``.
     """
     shifts = _shifts(problem, theta)
     out: dict[str, Unit] = {}
@@ -53,7 +53,7 @@ def flat_units(problem: Problem, theta: NDArray[np.float64], priors: Mapping[str
 
 
 def _shifts(problem: Problem, theta: NDArray[np.float64]) -> set[str]:
-    """Declared parameters that only shift the law: the same slope on every row, and no curvature."""
+    """Return declared parameters that only shift the law: one slope on all rows, no curvature."""
     free = {owner for owner, is_free in zip(problem.owners, problem.free, strict=True) if is_free}
     wanted = [name for name in problem.law.params if name in free]
     chosen = np.array([owner in free for owner in problem.owners])
@@ -164,12 +164,11 @@ class Density:
             total -= cost / scale
             if self.estimated:
                 t = (scale[:, None] / self._weights).reshape(-1)
-                value, _ = log_normaliser(self.problem.loss, t)
-                total -= value.reshape(len(x), -1) @ self._counts
+                total -= log_normaliser(self.problem.loss, t).reshape(len(x), -1) @ self._counts
         return np.where(fine & np.isfinite(total), total, -np.inf)
 
     def frame(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return the information about the parameters at coordinates of shape (size,), and a root of its inverse.
+        """Return the information about the parameters at one point, and a root of its inverse.
 
         Parameters
         ----------

@@ -194,8 +194,8 @@ class Posterior:
         Returns
         -------
         xarray.Dataset
-            One variable per parameter along ``chain`` and ``draw``, a grouped one along its categories, too, and
-            ``noise``.
+            One variable per parameter along ``chain`` and ``draw``, a grouped one along its categories, too,
+            and ``noise``.
 
         Raises
         ------

@@ -133,7 +133,8 @@ def posterior_summary(post: Posterior, level: float) -> str:
         least = min(post.ess_bulk[name], post.ess_tail[name])
         ends = f"{low:.6g} to {high:.6g}"
         lines.append(
-            f"{name:<{width}}  {median[name]:>12.6g}  {errors[name]:>10.4g}  {ends:>24}  {post.rhat[name]:>6.3f}  {least:>6.0f}"
+            f"{name:<{width}}  {median[name]:>12.6g}  {errors[name]:>10.4g}  {ends:>24}  "
+            f"{post.rhat[name]:>6.3f}  {least:>6.0f}"
         )
     lines.append("")
     for name, prior in post.priors.items():

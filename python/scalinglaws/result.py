@@ -387,7 +387,7 @@ class Fit(Uncertainty):
         return kind
 
     def _inner_values(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Parameters by the names of the problem, that is, without the tied ones; the last axis of `draws`."""
+        """Parameters without the tied ones, in the order of the problem; the last axis of `draws`."""
         keep = [self.names.index(name) for name in self._problem.names]
         return np.ascontiguousarray(draws[..., keep])
 

@@ -27,10 +27,10 @@ if TYPE_CHECKING:
 __all__ = ["sample"]
 
 # Walkers of one ensemble: fewer take smaller and worse steps, because a step is the difference of two others.
-_WALKERS = 32
-_LEAST = 128
+_WALKERS = 24
+_LEAST = 72
 # Steps until an ensemble is looked at for the first time, and the most it is given to forget its start.
-_TUNE, _MOST = 600, 9_600
+_TUNE, _MOST = 300, 9_600
 # An ensemble has forgotten its start after this many autocorrelation times.
 _FORGOTTEN = 10.0
 # Autocorrelation times between draws that are kept.
@@ -70,9 +70,9 @@ def sample(
         raise ValueError(f"sample starts at the best fit, and this one did not converge: {fit.message}")
     if noise == "estimated" and fit.dof <= 0:
         raise ValueError(
-            f"{fit.nobs} runs and {fit.nfree} fitted parameters: a law that passes through all runs leaves nothing to "
-            "estimate the noise from, and the posterior has no finite integral. Give the noise in the weights, "
-            "1 / sigma**2, with noise='weights', or fix parameters"
+            f"{fit.nobs} runs and {fit.nfree} fitted parameters: a law that passes through all runs leaves "
+            "nothing to estimate the noise from, and the posterior has no finite integral. Give the noise in "
+            "the weights, 1 / sigma**2, with noise='weights', or fix parameters"
         )
     emcee = need("emcee", "sample")
     need("arviz_stats", "sample")
@@ -144,8 +144,8 @@ def sample(
 class _Ensemble:
     """One ensemble of walkers and its position.
 
-    Walkers move by differences of two others (ter Braak 2006), at the size that suits a normal density, at half of
-    it for bends, and at full length, which is a jump from basin to basin.
+    Walkers move by differences of two others (ter Braak 2006), at the size that suits a normal density, at
+    half of it for bends, and at full length, which is a jump from basin to basin.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class _Ensemble:
     def _first(
         self, starts: list[NDArray[np.float64]], walkers: int, rng: np.random.Generator
     ) -> NDArray[np.float64]:
-        """Twice as wide as the information says, around every start; drawn in where the density is far too low."""
+        """Twice as wide as the information says, around every start; drawn in where the density is low."""
         centers = np.array([starts[i % len(starts)] for i in range(walkers)])
         away = 2.0 * rng.standard_normal(centers.shape) @ self._spread.T
         floor = self._density(centers) - 10.0 * self._density.size
@@ -190,16 +190,16 @@ class _Ensemble:
             if not low.any():
                 break
             away[low] *= 0.7
-        return (first - self._origin) @ self._inverse.T
+        return np.asarray((first - self._origin) @ self._inverse.T)
 
     def advance(self, steps: int) -> NDArray[np.float64]:
         """Take steps and return the coordinates, shape (walkers, size)."""
-        # Where nothing bounds the density, walkers run off to where their differences overflow; that is reported.
+        # Where nothing bounds the density, walkers run off until numbers overflow; that is reported.
         with np.errstate(over="ignore", invalid="ignore"):
             for _ in range(steps):
                 state = next(self._stream)
         self.steps += steps
-        return self._origin + state.coords @ self._spread.T
+        return np.asarray(self._origin + state.coords @ self._spread.T)
 
     def tune(self, steps: int | None) -> float:
         """Forget the start; return the autocorrelation time in steps."""
@@ -208,7 +208,7 @@ class _Ensemble:
         while True:
             history += [self.advance(1) for _ in range(goal - len(history))]
             tau = _autocorrelation(np.array(history[len(history) // 2 :]))
-            if steps is not None or len(history) >= min(2.0 * _FORGOTTEN * tau, _MOST):
+            if steps is not None or len(history) >= min(3.0 * _FORGOTTEN * tau, _MOST):
                 last = np.array(history[-2:])
                 self.accepted = float((np.diff(last, axis=0) != 0.0).any(axis=2).mean())
                 return tau
@@ -216,9 +216,8 @@ class _Ensemble:
 
 
 def _autocorrelation(history: NDArray[np.float64]) -> float:
-    """Longest integrated autocorrelation time of the coordinates of shape (steps, walkers, size), in steps."""
-    from emcee.autocorr import integrated_time
-
+    """Longest autocorrelation time, in steps, of coordinates of shape (steps, walkers, size)."""
+    integrated_time = need("emcee.autocorr", "sample").integrated_time
     with np.errstate(all="ignore"):
         times = integrated_time(history, tol=0)
     return float(np.clip(np.nanmax(times), 1.0, len(history)))
@@ -276,8 +275,8 @@ def _check_determined(density: Density, x: NDArray[np.float64]) -> None:
         share = (vectors[:, lost] ** 2).sum(axis=1)
         names = [name for name, part in zip(density.names, share, strict=True) if part > 0.05]
         raise ValueError(
-            f"the runs do not determine {' and '.join(names)}, and a flat prior on them has no finite integral: give "
-            "priors, or fix one of them"
+            f"the runs do not determine {' and '.join(names)}, and a flat prior on them has no finite "
+            "integral: give priors, or fix one of them"
         )
 
 
@@ -285,8 +284,7 @@ def _health(
     columns: Mapping[str, NDArray[np.float64]], shape: tuple[int, int, int]
 ) -> dict[str, dict[str, float]]:
     """R-hat and effective sample sizes of columns of shape (chains, rounds * walkers)."""
-    from arviz_stats.base import array_stats
-
+    array_stats = need("arviz_stats.base", "sample").array_stats
     out: dict[str, dict[str, float]] = {"rhat": {}, "bulk": {}, "tail": {}}
     for name, column in columns.items():
         if np.ptp(column) == 0.0:
@@ -319,8 +317,8 @@ def _faults(
             break
     if any(tuned[i] < _FORGOTTEN * taus[i] for i in range(len(taus))):
         faults.append(
-            f"a chain needs {max(taus):.0f} steps to forget a point and was given {min(tuned)} to forget its start: "
-            "set tune to a larger number"
+            f"a chain needs {max(taus):.0f} steps to forget a point and was given {min(tuned)} to forget its "
+            "start: set tune to a larger number"
         )
     faults += _open_ends(fit, density)
     return faults
@@ -328,14 +326,21 @@ def _faults(
 
 def _open_ends(fit: Fit, density: Density) -> list[str]:
     """Say where a flat prior reaches to infinity and the runs do not stop it."""
-    out = []
+    from scipy.special import ndtri, stdtr
+
+    out, level = [], _LEVEL
+    if not density.estimated and fit.dof > 0:
+        # Profiles measure with the noise they find; this level gives the rise for the noise given.
+        sigma = math.sqrt(fit.rss / fit.dof)
+        rise = float(ndtri(0.5 * (1.0 + _LEVEL))) / sigma if sigma > 0.0 else math.inf
+        level = min(max(2.0 * float(stdtr(fit.dof, rise)) - 1.0, 0.5), 1.0 - 1e-12)
     for i, name in enumerate(density.names):
         if density.precision[i] > 0.0 or not (np.isneginf(density.low[i]) or np.isposinf(density.high[i])):
             continue
         if name in fit._at_bound:
             below, above = bool(np.isneginf(density.low[i])), False
         elif fit.dof > 0 and fit.success:
-            ends = fit.profile(name, level=_LEVEL, points=0)
+            ends = fit.profile(name, level=level, points=0)
             low, high = fit._problem.bounds[fit._problem.names.index(name)]
             below = bool(np.isneginf(density.low[i]) and ends.lower <= low)
             above = bool(np.isposinf(density.high[i]) and ends.upper >= high)
@@ -344,7 +349,7 @@ def _open_ends(fit: Fit, density: Density) -> list[str]:
         if below or above:
             side = "below" if below else "above"
             out.append(
-                f"the runs do not bound {name} from {side} at the {100 * _LEVEL:g} % level, and its flat prior has "
-                "infinite mass there: the draws are those of a while, not of a distribution; give it a prior"
+                f"the runs do not bound {name} from {side} at the {100 * _LEVEL:g} % level, where its "
+                "flat prior has infinite mass, so the draws depend on how long they go on: give it a prior"
             )
     return out

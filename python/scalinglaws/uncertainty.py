@@ -414,8 +414,7 @@ class Uncertainty:
         chains : int
             Number of chains.
         tune : int, optional
-            Steps before the first draw; by default as many as it takes: at least ten, mostly twenty
-            autocorrelation times.
+            Steps before the first draw; by default as many as it takes: thirty autocorrelation times.
         noise : {"estimated", "weights"}
             Whether the scale s of the noise is unknown, with the prior 1 / s, or 1: then weights are
             1 / sigma**2 of each run.
@@ -434,8 +433,8 @@ class Uncertainty:
         Raises
         ------
         ValueError
-            If the fit did not converge, there are no more runs than parameters and the noise is unknown, the runs
-            and priors do not determine a direction, or an option is not understood.
+            If the fit did not converge, there are no more runs than parameters and the noise is unknown, the
+            runs and priors do not determine a direction, or an option is not understood.
         DataError
             If the fit was saved without its rows.
         ImportError
@@ -444,24 +443,24 @@ class Uncertainty:
         Warns
         -----
         FitWarning
-            Once, if the draws should not be used as they are: R-hat above 1.01, fewer than 400 effective draws
-            in bulk or tail (Vehtari et al. 2021), a chain that was too short to forget its start, or a flat prior
-            that reaches to infinity where the runs do not stop it at the 99.9 % level.
+            Once, if the draws should not be used as they are: R-hat above 1.01, fewer than 400 effective
+            draws in bulk or tail (Vehtari et al. 2021), a chain that was too short to forget its start, or a
+            flat prior that reaches to infinity where the runs do not stop it at the 99.9 % level.
 
         Notes
         -----
         A residual r of a run of weight w has the density exp(-w rho(r) / s) / Z(s / w): normal for the
-        squared loss, Laplace's for the absolute one. For the robust losses this is a working likelihood; where
-        it is wrong, so are the intervals, while a pairs bootstrap stays right.
+        squared loss, Laplace's for the absolute one. For the robust losses this is a working likelihood;
+        where it is wrong, so are the intervals, while a pairs bootstrap stays right.
 
         Priors are densities here. In `fit` they are penalties, added to an objective that knows nothing of
         the noise: as strong as a run of weight w with w = 1 / sigma**2, which unweighted runs are not. So
         with priors and unknown noise the draws are not centred at the fit.
 
         A parameter without a prior is flat on its domain: in its logarithm if the law samples its starts
-        there (then the domain must not contain zero), else in itself. A term that only shifts the law, such as an
-        irreducible loss, is always flat in itself: in its logarithm it would have infinite mass at zero, and few
-        ladders keep it from there.
+        there (then the domain must not contain zero), else in itself. A term that only shifts the law, such
+        as an irreducible loss, is always flat in itself: in its logarithm it would have infinite mass at
+        zero, and few ladders keep it from there.
 
         Examples
         --------
