@@ -139,6 +139,30 @@ def refits(fit: Any, weights: FloatArray, threads: int | None) -> tuple[FloatArr
     return _to_p(columns), np.asarray(result.objective), float(result.seconds)
 
 
+# Seven doubles (five parameters, objective, start number) and the reference to a status.
+DRAW_BYTES = 64
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A bootstrap in the coordinates of the suite: parameters (n, 5) and objectives (n,)."""
+
+    ends: FloatArray
+    objective: FloatArray
+    boot: Any
+
+    def weights(self) -> FloatArray:
+        """Return the row weights of each draw, shape (n, rows)."""
+        return np.array([self.boot.replicate(index)["weights"] for index in range(len(self.objective))])
+
+
+def bootstrap(fit: Any, draws: int, threads: int | None, **options: Any) -> Draws:
+    """Draw and refit, with seed 1."""
+    boot = fit.bootstrap(draws, rng=1, threads=threads, **options)
+    columns = dict(zip(boot.names, boot.draws.T, strict=True))
+    return Draws(_to_p(columns), np.asarray(boot.objective), boot)
+
+
 def squares_fit(runs: Runs, start: FloatArray, residual: str, threads: int | None) -> Answer:
     """Fit the Chinchilla law with squared error from one start."""
     sl = _library()

@@ -1,6 +1,6 @@
-"""Peak memory of one fit to many rows, measured in a process of its own.
+"""Peak memory of one fit to many rows, or of many draws, measured in a process of its own.
 
-Run as ``python -m benches.probe METHOD ROWS RESIDUAL``; prints one JSON object.
+Run as ``python -m benches.probe METHOD ROWS RESIDUAL``, or with METHOD bootstrap and ROWS draws; prints JSON.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ import resource
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from benches import ours
 from benches.baselines import numpy_blocked, scipy_peers
-from benches.workloads import GOOD_START, Runs, simulated_runs
+from benches.workloads import GOOD_START, Runs, chinchilla_runs, simulated_runs
 
 _ROOT = Path(__file__).resolve().parent.parent
 _STATUS = Path("/proc/self/status")
@@ -43,10 +44,8 @@ def _status(field: str) -> int:
     raise LookupError(field)
 
 
-def _measure(method: str, rows: int, residual: str) -> dict[str, float]:
-    runs = simulated_runs(rows)
-    # Whatever is loaded or allocated once does not belong to the fit.
-    fit_rows(method, simulated_runs(1000), residual, None)
+def _extra(call: Callable[[], object]) -> tuple[float, float]:
+    """Peak memory of a call above what the process held before, in bytes, and its wall time."""
     if _STATUS.exists():
         before = _status("VmRSS")
         try:
@@ -57,14 +56,30 @@ def _measure(method: str, rows: int, residual: str) -> dict[str, float]:
     else:
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     begin = time.perf_counter()
-    fit_rows(method, runs, residual, None)
+    kept = call()
     seconds = time.perf_counter() - begin
-    if _STATUS.exists():
-        peak = _status("VmHWM")
-    else:
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    peak = _status("VmHWM") if _STATUS.exists() else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    del kept
+    return float(max(0, peak - before)), seconds
+
+
+def _measure(method: str, rows: int, residual: str) -> dict[str, float]:
+    if method == "bootstrap":
+        fit = ours.huber_fit(chinchilla_runs(), GOOD_START, None)[1]
+        ours.bootstrap(fit, 100, None)
+        extra, seconds = _extra(lambda: ours.bootstrap(fit, rows, None))
+        return {"extra": extra, "seconds": seconds}
+    runs = simulated_runs(rows)
+    # Whatever is loaded or allocated once does not belong to the fit.
+    fit_rows(method, simulated_runs(1000), residual, None)
+    extra, seconds = _extra(lambda: fit_rows(method, runs, residual, None))
     inputs = runs.N.nbytes + runs.D.nbytes + runs.L.nbytes
-    return {"extra": float(max(0, peak - before)), "inputs": float(inputs), "seconds": seconds}
+    return {"extra": extra, "inputs": float(inputs), "seconds": seconds}
+
+
+def bootstrap_memory(draws: int) -> float:
+    """Measure peak memory of so many draws of the Chinchilla fit, in bytes."""
+    return peak_memory("bootstrap", draws, "log")["extra"]
 
 
 def peak_memory(method: str, rows: int, residual: str) -> dict[str, float]:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from benches.measure import Table
     from benches.suite import Config
 
-WORKLOADS = ("W1", "W2", "W3", "W4", "W5", "W6", "K")
+WORKLOADS = ("W1", "W2", "W3", "W4", "W5", "W6", "W7", "K")
 METHODS = ("ours", "numpy", "scipy")
 
 
@@ -96,12 +96,13 @@ def _run_all(names: tuple[str, ...], config: Config) -> list[Table]:
             # Processes that wait for work take no time from the other measurements.
             workers = stack.enter_context(Workers(config.processes))
         for name in names:
-            if name == "K" and "ours" not in config.who:
+            if name in ("W7", "K") and "ours" not in config.who:
                 continue
             if name in ("W2", "W3", "W4"):
                 table = {"W2": suite.w2, "W3": suite.w3, "W4": suite.w4}[name](config, workers)
             else:
-                table = {"W1": suite.w1, "W5": suite.w5, "W6": suite.w6, "K": suite.kernels}[name](config)
+                alone = {"W1": suite.w1, "W5": suite.w5, "W6": suite.w6, "W7": suite.w7, "K": suite.kernels}
+                table = alone[name](config)
             tables.append(table)
             print(f"\n{table.text()}", flush=True)
     return tables

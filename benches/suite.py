@@ -1,4 +1,4 @@
-"""The workloads W1 to W6 and the kernel rates: each runs every method and returns one table."""
+"""The workloads W1 to W7 and the kernel rates: each runs every method and returns one table."""
 
 from __future__ import annotations
 
@@ -387,6 +387,48 @@ def w6(config: Config) -> Table:
             note += f"; {above * 1e3:+.0f} ms against numpy"
         table.rows.append(
             Row(name, times[name], primary=name == OURS, note=note, extra={"peak bytes": peak_bytes})
+        )
+    return table
+
+
+def w7(config: Config) -> Table:
+    """Run W7: the bootstrap as a method, against plain refits of the same rows; and from a whole grid."""
+    draws, part = (20, 2) if config.smoke else (4000, 400 if config.full else 20)
+    table = Table("W7", f"fit.bootstrap of the Chinchilla fit, {draws:,} draws of 240 rows")
+    table.notes.append("memory: peak above what the process held before the call, in a process of its own")
+    runs = workloads.chinchilla_runs()
+    _, best = ours.huber_fit(runs, workloads.GOOD_START, config.threads)
+    drawn, times = timed(lambda: ours.bootstrap(best, draws, config.threads), repeat=config.repeat)
+    table.rows.append(row := Row(f"{OURS}, pairs", times, primary=True))
+    weights = drawn.weights()
+    (ends, _, _), times = timed(lambda: ours.refits(best, weights, config.threads), repeat=config.repeat)
+    # The same rows from the same start: the bootstrap must find what plain refits find.
+    same = bool(np.allclose(ends, drawn.ends, rtol=1e-5))
+    table.expect(same, "the bootstrap and plain refits of its rows end at different parameters")
+    plain = Row(f"{OURS}, plain refits of the same rows", times, note="fit.refit(weights)")
+    table.rows.append(plain)
+    row.note = f"{row.seconds / plain.seconds:.2f} times the plain refits"
+    _, times = timed(lambda: ours.bootstrap(best, 10 * draws, config.threads), repeat=min(3, config.repeat))
+    text = f"ten times the time if linear: {median(times) / row.seconds:.1f}"
+    table.rows.append(Row(f"{OURS}, pairs, {10 * draws:,} draws", times, note=text))
+    for kind in ("wild", "residual", "parametric"):
+        _, times = timed(
+            lambda k=kind: ours.bootstrap(best, draws, config.threads, kind=k),  # type: ignore[misc]
+            repeat=config.repeat,
+        )
+        table.rows.append(Row(f"{OURS}, {kind}", times))
+    grid, times = timed(lambda: ours.bootstrap(best, part, config.threads, starts_per_draw="paper"), repeat=1)
+    moved = float(np.mean(grid.objective < drawn.objective[:part] * (1.0 - AT_OPTIMUM)))
+    note = f"4,500 starts a draw; {moved:.1%} of the draws lower than from the best fit"
+    table.rows.append(Row(f"{OURS}, full grid, 400 draws", times, scale=400 / part, note=note))
+    worse = bool((grid.objective > drawn.objective[:part] * (1.0 + AT_OPTIMUM)).any())
+    table.expect(not worse, "a draw refitted from the whole grid ends above the one from the best fit")
+    if not config.smoke:
+        small, large = (probe.bootstrap_memory(count) for count in (draws, 10 * draws))
+        each = (large - small) / (9 * draws)
+        table.notes.append(
+            f"peak memory: {small / 1e6:.1f} MB for {draws:,} draws, {large / 1e6:.1f} MB for ten times as "
+            f"many: {each:.0f} bytes a draw, of which its result takes {ours.DRAW_BYTES}"
         )
     return table
 

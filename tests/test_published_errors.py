@@ -1,8 +1,8 @@
 """Published standard errors and intervals, from the authors' own resamplings of the authors' own runs.
 
-Besiroglu et al. (2024, arXiv 2404.10102) resampled the 240 runs 4,000 times, seeded NumPy with 42, and refitted
-with the Huber loss. The same rows come out of the same generator here, so their printed errors are a fact about
-each refit, and not only up to the noise of resampling.
+Besiroglu et al. (2024, arXiv 2404.10102) resampled the 240 runs 4,000 times, seeded NumPy with 42, and
+refitted with the Huber loss. The same rows come out of the same generator here, so their printed errors are a
+fact about each refit, and not only up to the noise of resampling.
 """
 
 import math

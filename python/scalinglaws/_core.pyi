@@ -113,3 +113,19 @@ def basins(
 def sobol(n: int, dim: int, seed: int) -> NDArray[np.float64]: ...
 def isa() -> str: ...
 def build_info() -> dict[str, str]: ...
+def walk(
+    problem: Problem,
+    held: list[tuple[int, float, float, bool, float, float]],
+    starts: NDArray[np.float64],
+    minimum: float,
+    kappa: float,
+    threshold: float,
+    step: float,
+    edge: float,
+    level_step: float,
+) -> tuple[
+    str,
+    float,
+    tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]],
+]:
+    """Walk away from an optimum along held parameters: how and where it ended, and all refits."""

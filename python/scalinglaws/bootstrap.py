@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from . import _core
 from .backends import Interrupt, Progress
 from .clusters import Clusters, read_clusters
 from .derived import Derived, Function, derive
@@ -23,12 +22,23 @@ from .intervals import Interval, IntervalKind, bounds, check_kind, check_level
 from .prediction import read_points, shaped
 from .quantities import Statistic, row_errors
 from .records import Prediction
-from .resampling import BootstrapKind, Factor, Plan, make_plan, make_starts, noise_pool, refit
+from .resampling import (
+    BootstrapKind,
+    Factor,
+    Plan,
+    Replicates,
+    make_plan,
+    make_starts,
+    noise_pool,
+    refit,
+    refit_everywhere,
+)
 from .starts import Rng, seed_of
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
+    from .executors import ExecutorLike
     from .result import Fit
 
 __all__ = ["Bootstrap", "bootstrap"]
@@ -407,22 +417,15 @@ class Bootstrap:
     def _jackknife(self) -> NDArray[np.float64]:
         """Refits with one row or cluster, or a group of them, left out at a time; shape (j, k)."""
         if "jackknife" not in self._known:
-            unit = self._plan.core.unit.astype(np.int64)
-            groups = min(self._plan.core.units, _JACKKNIFE)
+            unit = self._plan.rows.core.unit.astype(np.int64)
+            groups = min(self._plan.rows.core.units, _JACKKNIFE)
             codes = np.ascontiguousarray(unit % groups, dtype=np.uint32)
-            none = np.empty(0)
-            core = _core.Resampling(self._compiled, "leave out", codes, none, none, none)
-            report = refit(core, make_starts(self.fit, 0), 0, (0, core.units))
+            rows = Replicates(self.fit._problem, "leave out", codes)
+            report = refit(rows, make_starts(self.fit, 0), 0, (0, rows.core.units))
             good = np.array([status in _GOOD for status in report["status"]], dtype=np.bool_)
             self._known["jackknife"] = report["theta"][good]
         out: NDArray[np.float64] = self._known["jackknife"]
         return out
-
-    @property
-    def _compiled(self) -> _core.Problem:
-        from .backends.rust import compiled
-
-        return compiled(self.fit._problem)
 
     @property
     def _draw_covs(self) -> NDArray[np.float64]:
@@ -437,7 +440,7 @@ class Bootstrap:
         plan, seed = self._plan, self.seed
         rows = [None] * len(theta) if numbers is None else [plan.replicate(seed, int(i)) for i in numbers]
         iid = self.kind in ("residual", "parametric") and not self.fit.loss.robust
-        unit = plan.core.unit.astype(np.intp) if self.clusters is not None else None
+        unit = plan.rows.core.unit.astype(np.intp) if self.clusters is not None else None
         return row_errors(self.fit, theta, rows, "classical" if iid else "sandwich", unit)
 
 
@@ -452,6 +455,7 @@ def bootstrap(
     rng: Rng,
     max_iter: int | None,
     threads: int | None,
+    executor: ExecutorLike | None,
     progress: Progress | None,
     on_interrupt: Interrupt,
 ) -> Bootstrap:
@@ -470,16 +474,16 @@ def bootstrap(
     plan = make_plan(fit, kind, factor, clusters)
     starts = make_starts(fit, starts_per_draw)
     seed = seed_of(rng)
-    report = refit(
-        plan.core,
-        starts,
-        seed,
-        (0, int(n)),
-        max_iter=max_iter,
-        threads=threads,
-        progress=progress,
-        on_interrupt=on_interrupt,
-    )
+    options: dict[str, Any] = {
+        "max_iter": max_iter,
+        "threads": threads,
+        "progress": progress,
+        "on_interrupt": on_interrupt,
+    }
+    if executor is None:
+        report = refit(plan.rows, starts, seed, (0, int(n)), **options)
+    else:
+        report = refit_everywhere(executor, plan.rows, starts, seed, int(n), **options)
     out = Bootstrap(
         fit=fit,
         kind=plan.kind,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ from .backends import get_backend
 from .clusters import read_clusters
 from .errors import near
 from .inference import CovKind, bread, covariance, residuals, triangle
+from .lines import Held, Line, Stop
 from .verdict import at_bounds
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
     from .problem import Problem
     from .result import Fit
 
-__all__ = ["Constrained", "Noise", "Point", "check_options", "measure_noise"]
+__all__ = ["Constrained", "Found", "Noise", "Point", "check_options", "measure_noise"]
 
 # The lowest positive value that is tried; below it powers leave the range of float64.
 _TINY = 1e-280
@@ -53,6 +55,25 @@ class Point:
     objective: float
     theta: NDArray[np.float64]
     converged: bool
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a branch of `Constrained` found.
+
+    Parameters
+    ----------
+    points : tuple of Point
+        Refits with a finite objective.
+    unconverged : int
+        Refits that did not converge.
+    lower : Point or None
+        The lowest of those that lie below the fit.
+    """
+
+    points: tuple[Point, ...]
+    unconverged: int
+    lower: Point | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +212,7 @@ class Constrained:
     """
 
     def __init__(self, fit: Fit, names: Sequence[str], kind: CovKind | None, by: Any) -> None:
-        self.fit, self.problem = fit, fit._need_rows("profile")
+        self.backend, self.problem = fit.backend, fit._need_rows("profile")
         self.names = tuple(names)
         self.held = tuple(_position(fit, name) for name in names)
         if not fit.success:
@@ -218,17 +239,53 @@ class Constrained:
         # Distances between points are taken in standard errors.
         self.width = np.where(np.isfinite(width) & (width > 0.0), width, 1.0)
         self.points: list[Point] = [Point(self.origin, self.minimum, self.best, True)]
+        self._inherited = 0
         self.unconverged = 0
         self.lower: Point | None = None
-        self._others = self._basins()
+        self._others = _basins(fit)
 
     def natural(self, at: Sequence[float]) -> tuple[float, ...]:
         """Return the values of the held parameters, natural units, inside their domains."""
-        out = []
-        for u, log, (low, high) in zip(at, self.logs, self.bounds, strict=True):
-            value = math.exp(min(max(u, math.log(_TINY)), -math.log(_TINY))) if log else u
-            out.append(min(max(value, low), high))
-        return tuple(out)
+        return tuple(held.natural(u) for held, u in zip(self._line(np.ones(len(at))), at, strict=True))
+
+    def walk(
+        self,
+        direction: Sequence[float] | NDArray[np.float64],
+        threshold: float,
+        step: float,
+        *,
+        edge: float = math.inf,
+        level_step: float = math.inf,
+    ) -> tuple[Stop, tuple[float, ...]]:
+        """Walk away from the best values until the root of the statistic reaches a threshold.
+
+        Parameters
+        ----------
+        direction : sequence of float
+            Change of each working coordinate for a unit of distance.
+        threshold, step, edge, level_step : float
+            As for `scalinglaws.lines.Line`.
+
+        Returns
+        -------
+        stop : {"found", "short", "undefined"}
+            How the walk ended.
+        at : tuple of float
+            Working coordinates where it ended.
+        """
+        held = self._line(direction)
+        starts = np.array([self.best, *self._others])
+        kappa = self.noise.kappa(np.asarray(direction, dtype=np.float64))
+        line = Line(held, starts, self.minimum, kappa, threshold, step, edge, level_step)
+        walk = get_backend(self.backend).walk(self.problem, line)
+        refits = zip(walk.distance.tolist(), walk.objective.tolist(), walk.theta, walk.converged, strict=True)
+        for distance, objective, theta, converged in refits:
+            self._add(Point(line.at(distance), objective, theta, bool(converged)))
+        return walk.stop, line.at(walk.at)
+
+    def _line(self, direction: Sequence[float] | NDArray[np.float64]) -> tuple[Held, ...]:
+        given = zip(self.held, self.origin, direction, self.logs, self.bounds, strict=True)
+        return tuple(Held(i, at, float(way), log, bounds) for i, at, way, log, bounds in given)
 
     def refit(self, at: Sequence[float]) -> Point:
         """Fit all other parameters again.
@@ -254,15 +311,43 @@ class Constrained:
         starts += self._others
         values = dict(zip(self.names, self.natural(at), strict=True))
         point = self._solve(at, values, np.array(starts))
+        self._add(point)
+        return point
+
+    def branch(self) -> Constrained:
+        """Return the same with a memory of its own: refits of branches know nothing of each other.
+
+        That makes them independent, so that they may be made anywhere and in any order.
+        """
+        other = copy(self)
+        other.points, other._inherited = list(self.points), len(self.points)
+        other.unconverged, other.lower = 0, None
+        return other
+
+    def found(self) -> Found:
+        """Return what a branch found since it was made."""
+        return Found(tuple(self.points[self._inherited :]), self.unconverged, self.lower)
+
+    def join(self, found: Found) -> None:
+        """Take over what a branch found."""
+        self.points += found.points
+        self.unconverged += found.unconverged
+        self._note(found.lower)
+
+    def _add(self, point: Point) -> None:
+        """Count a refit, and remember it where it is finite."""
         if not point.converged:
             self.unconverged += 1
-        if point.objective < self.minimum - _LOWER * abs(self.minimum) and (
-            self.lower is None or point.objective < self.lower.objective
-        ):
-            self.lower = point
+        self._note(point)
         if math.isfinite(point.objective):
             self.points.append(point)
-        return point
+
+    def _note(self, point: Point | None) -> None:
+        """Remember the first of the points that lie lowest below the fit."""
+        if point is None or not point.objective < self.minimum - _LOWER * abs(self.minimum):
+            return
+        if self.lower is None or point.objective < self.lower.objective:
+            self.lower = point
 
     def statistic(self, point: Point) -> float:
         """Return 2 (F - F_min) / kappa, at least 0."""
@@ -304,7 +389,7 @@ class Constrained:
             theta = starts[0]
             return Point(at, _objective(problem, theta, rest) + extra, theta, True)
         held = replace(problem, fixed={**problem.fixed, **values}, priors=rest)
-        solver = get_backend(self.fit.backend)
+        solver = get_backend(self.backend)
         solved = solver.solve(held, starts, threads=1)
         best = solved.best
         converged = solved.status[best] in ("converged", "bound")
@@ -313,20 +398,22 @@ class Constrained:
             best, converged = 0, solved.status[0] in ("converged", "bound")
         return Point(at, float(solved.objective[best]) + extra, np.array(solved.theta[best]), converged)
 
-    def _basins(self) -> list[NDArray[np.float64]]:
-        """Other minima of the fit that a refit may fall into, as starts."""
-        out = []
-        for basin in self.fit.basins[1:]:
-            theta = np.array([basin.values[name] for name in self.problem.names])
-            if basin.status in ("converged", "bound") and np.isfinite(theta).all():
-                out.append(theta)
-        return out[:_BASINS]
+
+def _basins(fit: Fit) -> list[NDArray[np.float64]]:
+    """Other minima of the fit that a refit may fall into, as starts."""
+    out = []
+    for basin in fit.basins[1:]:
+        theta = np.array([basin.values[name] for name in fit._problem.names])
+        if basin.status in ("converged", "bound") and np.isfinite(theta).all():
+            out.append(theta)
+    return out[:_BASINS]
 
 
 def _objective(problem: Problem, theta: NDArray[np.float64], priors: Mapping[str, Prior]) -> float:
     with np.errstate(all="ignore"):
         _, residual = residuals(problem, theta)
-        rows = float(problem.weights @ problem.loss.rho(residual))
+        # Not a product of vectors: how many threads that takes, and so its last bit, is up to BLAS.
+        rows = float((problem.weights * problem.loss.rho(residual)).sum())
     position = {name: index for index, name in enumerate(problem.names)}
     return rows + sum(prior.penalty(float(theta[position[name]])) for name, prior in priors.items())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from .backends import Interrupt, Progress, get_backend
 from .clusters import Clusters, read_clusters
 from .errors import DataError, near
+from .executors import Count, ExecutorLike, Workers
 from .grouping import Key
 from .inference import residuals
 from .verdict import judge
@@ -24,6 +26,49 @@ __all__ = ["Jackknife", "jackknife"]
 
 # Numbers in one matrix of weights, 32 MB: more refits than that are made in several calls.
 _CHUNK = 1 << 22
+
+
+@dataclass(frozen=True, eq=False)
+class _Deletions:
+    """What all refits share.
+
+    Parameters
+    ----------
+    problem : Problem
+        The rows.
+    theta : ndarray of float, shape (k,)
+        Best parameters.
+    codes : ndarray of int, shape (n,)
+        What each row belongs to.
+    backend : str
+        Which solver.
+    max_iter, threads : int or None
+        As for `Fit.jackknife`.
+    """
+
+    problem: Problem
+    theta: NDArray[np.float64]
+    codes: NDArray[np.intp]
+    backend: str
+    max_iter: int | None
+    threads: int | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Refits:
+    """Refits without some of the clusters, one entry each; the fields are those of `Jackknife`.
+
+    Parameters
+    ----------
+    theta, objective, status, valid, cost
+        `cost` is the sum over rows of w (T(f) - T(f without))^2.
+    """
+
+    theta: NDArray[np.float64]
+    objective: NDArray[np.float64]
+    status: tuple[str, ...]
+    valid: NDArray[np.bool_]
+    cost: NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +192,7 @@ def jackknife(
     *,
     max_iter: int | None,
     threads: int | None,
+    executor: ExecutorLike | None,
     progress: Progress | None,
     on_interrupt: Interrupt,
 ) -> Jackknife:
@@ -158,7 +204,7 @@ def jackknife(
         The fit.
     by : str, array_like or None
         Clusters, or None for rows.
-    max_iter, threads, progress, on_interrupt
+    max_iter, threads, executor, progress, on_interrupt
         As for `Fit.jackknife`.
 
     Returns
@@ -178,42 +224,46 @@ def jackknife(
     else:
         clusters = read_clusters(fit, by)
     _check_left(fit, clusters)
-    count, step = len(clusters.keys), max(1, _CHUNK // problem.n)
-    theta = np.empty((count, fit._theta.size))
-    objective, seconds = np.empty(count), 0.0
-    status: list[str] = []
-    for first in range(0, count, step):
-        stop = min(first + step, count)
-        left = clusters.codes[None, :] != np.arange(first, stop)[:, None]
-        solved = get_backend(fit.backend).solve(
-            problem,
-            fit._theta[None, :],
-            weights=left * problem.weights,
-            max_iter=max_iter,
-            threads=threads,
-            progress=None if progress is None else _offset(progress, first, count),
-            on_interrupt=on_interrupt,
-        )
-        theta[first:stop], objective[first:stop] = solved.theta, solved.objective
-        status += solved.status
-        seconds += solved.seconds
-    valid = np.array(
-        [_valid(problem, clusters.codes != index, theta[index], status[index]) for index in range(count)]
+    began, count = time.perf_counter(), len(clusters.keys)
+    work = _Deletions(problem, fit._theta, clusters.codes, fit.backend, max_iter, threads)
+    if executor is None:
+        parts = [_refit(work, (0, count), progress, on_interrupt)]
+        ranges = [(0, count)]
+    else:
+        work = replace(work, threads=threads or 1)
+        with Workers(executor) as workers:
+            ranges = workers.ranges(count)
+            tally = Count(progress, ranges)
+            parts = workers.run(_refit, ranges, shared=work, done=tally, on_interrupt=on_interrupt)
+    found = [
+        _nothing(work, stop - first) if part is None else part
+        for part, (first, stop) in zip(parts, ranges, strict=True)
+    ]
+    theta, objective, valid, cost = (
+        np.concatenate([getattr(part, name) for part in found])
+        for name in ("theta", "objective", "valid", "cost")
     )
-    cook = _cook(fit, theta)
-    for index in range(count):
-        silent = _silent(problem, clusters.codes != index)
-        if silent.any():
-            theta[index, silent] = np.nan
-            valid[index], cook[index] = False, np.nan
+    status = tuple(word for part in found for word in part.status)
+    noise = fit.rss / fit.dof if fit.dof > 0 else math.nan
+    with np.errstate(all="ignore"):
+        cook = np.asarray(cost / (fit.nfree * np.float64(noise)))
     draws = fit._binding.expand(problem, theta)
     best = fit._binding.expand(problem, fit._theta)
     errors = np.array(list(fit.stderr().values()))
     with np.errstate(invalid="ignore", divide="ignore"):
         scaled = np.where(errors > 0.0, (best - draws) / errors, np.nan)
-    name = None if by is None else clusters.name
     return Jackknife(
-        name, clusters.keys, fit.names, best, draws, objective, tuple(status), valid, cook, scaled, seconds
+        by=None if by is None else clusters.name,
+        keys=clusters.keys,
+        names=fit.names,
+        best=best,
+        draws=draws,
+        objective=objective,
+        status=status,
+        valid=valid,
+        cook=cook,
+        scaled=scaled,
+        seconds=time.perf_counter() - began,
     )
 
 
@@ -229,6 +279,58 @@ def _check_left(fit: Fit, clusters: Clusters) -> None:
                 "parameters: use clusters of fewer rows, fix parameters, or give priors",
                 clusters.name,
             )
+
+
+def _refit(
+    work: _Deletions,
+    which: tuple[int, int],
+    progress: Progress | None = None,
+    on_interrupt: Interrupt = "raise",
+) -> _Refits:
+    """Refit without each cluster of a range of numbers, and say what each refit is worth."""
+    problem, (low, high) = work.problem, which
+    step = max(1, _CHUNK // problem.n)
+    out = _nothing(work, high - low)
+    status: list[str] = []
+    for first in range(low, high, step):
+        stop = min(first + step, high)
+        left = work.codes[None, :] != np.arange(first, stop)[:, None]
+        solved = get_backend(work.backend).solve(
+            problem,
+            work.theta[None, :],
+            weights=left * problem.weights,
+            max_iter=work.max_iter,
+            threads=work.threads,
+            progress=None if progress is None else _offset(progress, first, high),
+            on_interrupt=on_interrupt,
+        )
+        out.theta[first - low : stop - low] = solved.theta
+        out.objective[first - low : stop - low] = solved.objective
+        status += solved.status
+    with np.errstate(all="ignore"):
+        residual = residuals(problem, work.theta)[1]
+        for index, theta in enumerate(out.theta):
+            # Not a product of vectors: how many threads that takes, and so its last bit, is up to BLAS.
+            out.cost[index] = (problem.weights * (residuals(problem, theta)[1] - residual) ** 2).sum()
+    for index, theta in enumerate(out.theta):
+        kept = work.codes != low + index
+        out.valid[index] = _valid(problem, kept, theta, status[index])
+        silent = _silent(problem, kept)
+        if silent.any():
+            theta[silent] = np.nan
+            out.valid[index], out.cost[index] = False, np.nan
+    return replace(out, status=tuple(status))
+
+
+def _nothing(work: _Deletions, count: int) -> _Refits:
+    """Refits that were not made."""
+    return _Refits(
+        theta=np.full((count, work.theta.size), np.nan),
+        objective=np.full(count, np.inf),
+        status=("cancelled",) * count,
+        valid=np.zeros(count, dtype=np.bool_),
+        cost=np.full(count, np.nan),
+    )
 
 
 def _valid(problem: Problem, kept: NDArray[np.bool_], theta: NDArray[np.float64], status: str) -> bool:
@@ -248,15 +350,6 @@ def _silent(problem: Problem, kept: NDArray[np.bool_]) -> NDArray[np.bool_]:
             counts = np.bincount(problem.codes[column][used], minlength=len(problem.categories[column]))
             out[where] = counts == 0
     return out & problem.free
-
-
-def _cook(fit: Fit, theta: NDArray[np.float64]) -> NDArray[np.float64]:
-    problem = fit._problem
-    with np.errstate(all="ignore"):
-        residual = residuals(problem, fit._theta)[1]
-        moved = np.array([problem.weights @ (residuals(problem, row)[1] - residual) ** 2 for row in theta])
-        noise = fit.rss / fit.dof if fit.dof > 0 else math.nan
-        return np.asarray(moved / (fit.nfree * noise), dtype=np.float64)
 
 
 def _offset(progress: Progress, first: int, total: int) -> Progress:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+from .errors import near
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
+    from .bootstrap import Bootstrap
+    from .intervals import Interval, IntervalKind
     from .jackknife import Jackknife
     from .profile import Profile
     from .region import ProfileRegion
@@ -82,8 +88,10 @@ class FitPlot:
         matplotlib Axes
             The axes, for further changes.
 
-        Notes ----- Inputs other than `x` and `by` are held at their median along the curves, and only the
-        first category of a categorical column is drawn; the points are all rows.
+        Notes
+        -----
+        Inputs other than `x` and `by` are held at their median along the curves, and only the first category
+        of a categorical column is drawn; the points are all rows.
         """
         fit = self._fit
         problem = fit._need_rows("plot.loss")
@@ -149,8 +157,8 @@ class FitPlot:
         -------
         matplotlib Axes
             Of one parameter: the square root of the statistic over the held value, straight lines for a law
-            that is linear in it, with the interval shaded. Of
-            two: the statistic as shades with the outline of the region.
+            that is linear in it, with the interval shaded. Of two: the statistic as shades with the outline
+            of the region.
         """
         from .profile import Profile
         from .region import ProfileRegion
@@ -161,6 +169,184 @@ class FitPlot:
         shown: Any = name if given else self._fit.profile(name, level=level, **options)  # type: ignore[arg-type]
         ax = _axes(ax)
         return _region(ax, shown) if isinstance(shown, ProfileRegion) else _curve(ax, shown)
+
+    def bootstrap(
+        self,
+        boot: Bootstrap | int = 1000,
+        names: str | Sequence[str] | None = None,
+        *,
+        level: float = 0.95,
+        kind: IntervalKind | None = None,
+        axes: Any = None,
+        **options: Any,
+    ) -> NDArray[Any]:
+        """Plot the draws of a bootstrap: each parameter, and each pair of them.
+
+        Parameters
+        ----------
+        boot : Bootstrap or int, default 1000
+            What `Fit.bootstrap` gave, or how many draws to make.
+        names : str or sequence of str, optional
+            The parameters to show; all that vary if not given.
+        level : float, default 0.95
+            Coverage of the intervals.
+        kind : {"percentile", "basic", "bca", "t"}, optional
+            Kind of interval, as for `Bootstrap.conf_int`.
+        axes : array of matplotlib Axes, shape (m, m), optional
+            Where to draw; a new figure if not given.
+        **options
+            Passed on to `Fit.bootstrap` where draws are made: ``by``, ``rng``, ...
+
+        Returns
+        -------
+        ndarray of matplotlib Axes, shape (m, m)
+            On the diagonal a histogram of each of the m parameters with the fit (line) and the interval
+            (shaded), below it each pair; panels above the diagonal are empty. Failed draws are not shown, but
+            counted in the title.
+        """
+        if isinstance(boot, int):
+            draws = self._fit.bootstrap(boot, **options)
+        elif options:
+            raise ValueError(f"{next(iter(options))}= has no effect on a bootstrap that is already there")
+        else:
+            draws = boot
+        varied = [name for name, param in self._fit.params.items() if param.vary]
+        chosen = [names] if isinstance(names, str) else varied if names is None else list(names)
+        for name in chosen:
+            if name not in draws.names:
+                raise ValueError(f"the fit has no parameter {name!r}.{near(name, draws.names)}")
+        panels = _panels(axes, len(chosen))
+        shown = {name: draws.draws[draws.ok, draws.names.index(name)] for name in chosen}
+        ends = draws.conf_int(level) if kind is None else draws.conf_int(level, kind)
+        for (row, first), (column, second) in product(enumerate(chosen), repeat=2):
+            ax = panels[row, column]
+            if column > row:
+                ax.set_axis_off()
+                continue
+            if row == column:
+                _histogram(ax, shown[first], self._fit.values[first], ends[first])
+            else:
+                ax.scatter(shown[second], shown[first], s=3, alpha=0.3, linewidths=0)
+                ax.plot(self._fit.values[second], self._fit.values[first], "+", color="tab:red")
+            ax.set_xlabel(second if row == len(chosen) - 1 else "")
+            ax.set_ylabel(first if column == 0 and row > 0 else "")
+            ax.tick_params(labelleft=column == 0, labelsize=8)
+            ax.locator_params(axis="x", nbins=3)
+        failed = sum(draws.failures.values())
+        title = f"{len(draws.status)} draws ({draws.kind}), {100 * level:g} % intervals"
+        panels[0, 0].set_title(title + (f", {failed} failed" if failed else ""), fontsize=9, loc="left")
+        return panels
+
+    def extrapolation(
+        self,
+        x: str | None = None,
+        *,
+        at: Mapping[str, Any] | None = None,
+        decades: float = 3.0,
+        level: float = 0.9,
+        boot: Bootstrap | None = None,
+        ax: Axes | None = None,
+    ) -> Axes:
+        """Plot the law and its intervals beyond the runs.
+
+        Parameters
+        ----------
+        x : str, optional
+            The input on the horizontal axis; the one that varies over most decades if not given.
+        at : mapping, optional
+            Values at which to hold other inputs, and the category to show.
+        decades : float, default 3
+            How far beyond its largest run to follow `x`, in powers of ten.
+        level : float, default 0.9
+            Coverage of the bands.
+        boot : Bootstrap, optional
+            Take intervals from these draws, and not from `Fit.predict`.
+        ax : matplotlib Axes, optional
+            Where to draw; a new figure if not given.
+
+        Returns
+        -------
+        matplotlib Axes
+            The runs, the law, the band of the law (dark) and of a new run (light). Behind the runs the ground
+            is shaded, and each full decade beyond them is marked.
+
+        Notes
+        -----
+        Inputs that `at` does not hold grow with `x` as they do from the smallest to the largest runs: by the
+        same share of their own range, on the logarithm. That is how ladders are built; the runs are drawn
+        wherever they lie. The bands hold if the law does; that it does is what an extrapolation assumes.
+        """
+        fit = self._fit
+        problem = fit._need_rows("plot.extrapolation")
+        if not decades > 0.0:
+            raise ValueError(f"decades must be positive, not {decades!r}")
+        x, path = self._path(x, dict(at or {}), decades)
+        source = fit if boot is None else boot
+        law, new = (source.predict(path, level, new_run=new_run) for new_run in (False, True))
+        ax = _axes(ax)
+        across = path[x]
+        for band, what, alpha in ((new, "new run", 0.15), (law, "law", 0.35)):
+            words = f"{what}, {100 * level:g} %"
+            ax.fill_between(across, band.lower, band.upper, alpha=alpha, color="tab:blue", lw=0, label=words)
+        ax.plot(across, law.mean, color="0.2", linewidth=1.2, label="fit")
+        ax.scatter(problem.inputs[x], problem.target, s=14, color="0.3", linewidths=0, zorder=3, label="runs")
+        ax.axvspan(float(problem.inputs[x].max()), float(across[-1]), color="0.5", alpha=0.08, linewidth=0)
+        for decade in range(1, int(np.max(law.decades) + 1e-9) + 1):
+            beyond = across[(law.decades >= decade - 1e-9) & (across > problem.inputs[x].max())]
+            ax.axvline(float(beyond[0]), color="0.6", linewidth=0.8, linestyle=":")
+            words = f"{decade} decade" + ("s" if decade > 1 else "")
+            place: dict[str, Any] = {
+                "xycoords": ax.get_xaxis_transform(),
+                "rotation": 90,
+                "va": "top",
+                "ha": "right",
+            }
+            ax.annotate(words, (float(beyond[0]), 0.98), fontsize=8, **place)
+        _log_if_wide(ax, across)
+        if _decades(np.append(law.mean, problem.target)) > 1.0:
+            ax.set_yscale("log")
+        ax.set_xlabel(x)
+        ax.set_ylabel(str(fit.law.target))
+        ax.legend(fontsize=8)
+        return ax
+
+    def _path(self, x: str | None, at: dict[str, Any], decades: float) -> tuple[str, dict[str, Any]]:
+        """Input to plot against, and points from its smallest run to some decades beyond its largest."""
+        problem = self._fit._problem
+        inputs = problem.inputs
+        for name in at:
+            if name not in inputs and name not in problem.categories:
+                known = [*inputs, *problem.categories]
+                raise ValueError(f"at names {name!r}, which is no input of the law.{near(name, known)}")
+        if x is None:
+            free = [name for name in inputs if name not in at]
+            if not free:
+                raise ValueError("there is no input to plot against")
+            x = max(free, key=lambda name: _decades(inputs[name]))
+        column = self._input(x)
+        if x in at:
+            raise ValueError(f"at holds {x!r}, which is the horizontal axis")
+        if not column.min() > 0.0 or _decades(column) <= 0.0:
+            raise ValueError(f"{x!r} has no range of positive values to extrapolate")
+        low, high = float(np.log10(column.min())), float(np.log10(column.max()))
+        # As many points to each decade, so that the marks fall on points.
+        steps = np.linspace(low, high + decades, 241)
+        share = (steps - low) / (high - low)
+        path: dict[str, Any] = {column: labels[0] for column, labels in problem.categories.items()}
+        for name, other in inputs.items():
+            if name in at:
+                continue
+            if _decades(other) > 0.0:
+                bottom, top = float(np.log10(other.min())), float(np.log10(other.max()))
+                path[name] = 10.0 ** (bottom + share * (top - bottom))
+            elif np.ptp(other) == 0.0:
+                path[name] = float(other[0])
+            else:
+                raise ValueError(
+                    f"{name!r} is not positive in every run, so it cannot grow with {x!r}: hold it with "
+                    f"at={{{name!r}: value}}"
+                )
+        return x, {**path, **at}
 
     def influence(
         self, by: Any = None, *, jackknife: Jackknife | None = None, label: int = 5, ax: Axes | None = None
@@ -207,8 +393,6 @@ class FitPlot:
     def _input(self, name: str) -> NDArray[np.float64]:
         inputs = self._fit._problem.inputs
         if name not in inputs:
-            from .errors import near
-
             raise ValueError(f"the law has no input {name!r}.{near(name, inputs)}")
         return inputs[name]
 
@@ -246,15 +430,40 @@ def _region(ax: Axes, shown: ProfileRegion) -> Axes:
     return ax
 
 
+def _histogram(ax: Axes, values: NDArray[np.float64], best: float, ends: Interval) -> None:
+    ax.hist(values[np.isfinite(values)], bins="auto", color="0.7")
+    if np.isfinite(ends).all():
+        ax.axvspan(*ends, color="tab:blue", alpha=0.12, linewidth=0)
+    ax.axvline(best, color="tab:red", linewidth=1.0)
+    ax.set_yticks([])
+
+
+def _panels(axes: Any, count: int) -> NDArray[Any]:
+    if axes is not None:
+        panels = np.array(axes, dtype=object, ndmin=2)
+        if panels.shape != (count, count):
+            raise ValueError(f"axes must have the shape {(count, count)}, not {panels.shape}")
+        return panels
+    size = max(3.0, 1.6 * count)
+    made: NDArray[Any] = _pyplot().subplots(
+        count, count, figsize=(size, size), sharex="col", squeeze=False, layout="constrained"
+    )[1]
+    return made
+
+
 def _axes(ax: Axes | None) -> Axes:
     if ax is not None:
         return ax
+    made: Axes = _pyplot().subplots(layout="constrained")[1]
+    return made
+
+
+def _pyplot() -> Any:
     try:
         import matplotlib.pyplot as plt
     except ImportError:
         raise ImportError("plots need matplotlib: pip install 'scalinglaws[plot]'") from None
-    made: Axes = plt.subplots(layout="constrained")[1]
-    return made
+    return plt
 
 
 def _figure(ax: Axes) -> Figure:

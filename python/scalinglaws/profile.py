@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .constrained import Constrained, check_options
+from .constrained import Constrained, Found, check_options
+from .executors import Workers
 from .inference import CovKind
+from .lines import FAR
 
 if TYPE_CHECKING:
     from .result import Fit
@@ -20,12 +21,8 @@ __all__ = ["End", "Profile", "profile"]
 
 End: TypeAlias = Literal["found", "bound", "open"]
 
-# Doublings of the first step before a side counts as open: 2**60 standard errors.
-_DOUBLINGS = 60
-# A statistic that grew by less than this while the step doubled has reached its limit.
-_LEVELLED = 1e-7
-# Logarithms beyond which positive parameters are not followed: 1e-280 and 1e280.
-_FAR = 644.0
+# Doublings beyond this on level ground end a search.
+_LEVEL_STEP = 4.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +114,14 @@ class _Side:
 
 
 def profile(
-    fit: Fit, name: str, *, level: float, kind: CovKind | None = None, by: Any = None, points: int = 25
+    fit: Fit,
+    name: str,
+    *,
+    level: float,
+    kind: CovKind | None = None,
+    by: Any = None,
+    points: int = 25,
+    workers: Workers,
 ) -> Profile:
     """Return the profile of one parameter; see `Fit.profile`.
 
@@ -133,6 +137,8 @@ def profile(
         What gives the scale of the noise.
     points : int
         Values along the curve.
+    workers : Workers
+        Who makes the refits. The two sides are independent: a refit of one knows no point of the other.
 
     Returns
     -------
@@ -150,13 +156,18 @@ def profile(
     path = Constrained(fit, [name], kind, by)
     t = float(stdtrit(path.noise.dof, 0.5 * (1.0 + level)))
     step = _first_step(path, t)
-    low = _search(path, -1, t, step)
-    high = _search(path, 1, t, step)
+    sides = []
+    for side, found in workers.run(_side, [(-1, t, step), (1, t, step)], shared=path):
+        sides.append(side)
+        path.join(found)
+    low, high = sides
     if points:
-        for u in _grid(path, low, high, points):
-            path.refit((u,))
-    found = {point.at[0]: point for point in path.points}
-    curve = [found[u] for u in sorted(found) if _shown(u, path, low, high)]
+        grid = _grid(path, low, high, points)
+        halves = [[u for u in grid if u < path.origin[0]], [u for u in grid if u > path.origin[0]]]
+        for found in workers.run(_half, halves, shared=path):
+            path.join(found)
+    known = {point.at[0]: point for point in path.points}
+    curve = [known[u] for u in sorted(known) if _shown(u, path, low, high)]
     if not points:
         ends = {path.origin[0], low.u, high.u}
         curve = [point for point in curve if point.at[0] in ends]
@@ -192,71 +203,45 @@ def _first_step(path: Constrained, t: float) -> float:
     return min(step, 1.0) if path.logs[0] else step
 
 
-def _search(path: Constrained, side: int, t: float, step: float) -> _Side:
-    """Walk outwards until the statistic passes the threshold, then close in."""
-    from scipy.optimize import brentq
+def _side(path: Constrained, task: tuple[int, float, float]) -> tuple[_Side, Found]:
+    """Search one side in a branch of the path."""
+    branch = path.branch()
+    return _search(branch, *task), branch.found()
 
+
+def _half(path: Constrained, values: list[float]) -> Found:
+    """Refit at values of the curve on one side, in a branch of the path."""
+    branch = path.branch()
+    for u in values:
+        branch.refit((u,))
+    return branch.found()
+
+
+def _search(path: Constrained, side: int, t: float, step: float) -> _Side:
+    """Find the end on one side."""
     origin, name = path.origin[0], path.names[0]
     bound = path.bounds[0][0 if side < 0 else 1]
     where = "lower" if side < 0 else "upper"
     # Working coordinate at which the walk ends; positive parameters are followed nearly to 0 and infinity.
     edge = bound
     if path.logs[0]:
-        edge = side * _FAR if bound in (0.0, math.inf) else math.log(bound)
-    known = {origin: 0.0}
-
-    def height(u: float) -> float:
-        if u not in known:
-            known[u] = math.sqrt(path.statistic(path.refit((u,))))
-        return known[u]
-
+        edge = side * FAR if bound in (0.0, math.inf) else math.log(bound)
     if math.isfinite(edge) and (edge - origin) * side <= 1e-10 * max(1.0, abs(edge)):
         note = f"{name} is at its {where} bound {bound:g}, so its interval has one side"
         return _Side(origin, "bound", bound, note)
-    inside, outside, levelled = origin, math.nan, 0
-    for _ in range(_DOUBLINGS):
-        u = origin + side * step
-        if (u - edge) * side >= 0.0:
-            u = edge
-        if not math.isfinite(height(u)):
-            u = _last_finite(height, inside, u, t)
-            outside = u
-        if height(u) >= t:
-            root = float(
-                brentq(lambda at: height(at) - t, inside, u, xtol=4e-16 * max(1.0, abs(u)), rtol=4e-15)
-            )
-            height(root)
-            return _Side(root, "found")
-        levelled = levelled + 1 if abs(height(u) - height(inside)) <= _LEVELLED * t and step > 4.0 else 0
-        inside = u
-        if u in (edge, outside) or levelled >= 3:
-            break
-        step *= 2.0
-    reached = path.natural((inside,))[0]
-    if not math.isnan(outside):
+    stop, (u,) = path.walk([side], t, step, edge=(edge - origin) * side, level_step=_LEVEL_STEP)
+    if stop == "found":
+        return _Side(u, "found")
+    reached = path.natural((u,))[0]
+    if stop == "undefined":
         note = f"the law is not finite with {name} beyond {reached:.6g}, so its interval has one side"
-        return _Side(inside, "bound", reached, note)
+        return _Side(u, "bound", reached, note)
     if math.isfinite(bound):
         note = f"the data do not keep {name} from its {where} bound {bound:g}, so its interval has one side"
-        return _Side(inside, "bound", bound, note)
-    note = f"nothing limits {name} on its {where} side: the statistic stays at {height(inside) ** 2:.3g}"
-    return _Side(inside, "open", side * math.inf, note)
-
-
-def _last_finite(height: Callable[[float], float], inside: float, outside: float, t: float) -> float:
-    """Go from a refit that is not finite back to one that is: over the threshold, or at the edge."""
-    for _ in range(60):
-        middle = 0.5 * (inside + outside)
-        if middle in (inside, outside):
-            break
-        z = height(middle)
-        if not math.isfinite(z):
-            outside = middle
-        elif z >= t:
-            return middle
-        else:
-            inside = middle
-    return inside
+        return _Side(u, "bound", bound, note)
+    last = path.statistic(next(point for point in reversed(path.points) if point.at == (u,)))
+    note = f"nothing limits {name} on its {where} side: the statistic stays at {last:.3g}"
+    return _Side(u, "open", side * math.inf, note)
 
 
 def _grid(path: Constrained, low: _Side, high: _Side, points: int) -> list[float]:

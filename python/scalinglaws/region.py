@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .constrained import Constrained, check_options
+from .constrained import Constrained, Found, check_options
+from .executors import Workers
 from .inference import CovKind
 from .profile import Profile, profile
 
@@ -83,7 +84,14 @@ class ProfileRegion:
 
 
 def profile_pair(
-    fit: Fit, names: Any, *, level: float, kind: CovKind | None = None, by: Any = None, points: int = 25
+    fit: Fit,
+    names: Any,
+    *,
+    level: float,
+    kind: CovKind | None = None,
+    by: Any = None,
+    points: int = 25,
+    workers: Workers,
 ) -> ProfileRegion:
     """Return the joint region of two parameters; see `Fit.profile`.
 
@@ -99,6 +107,9 @@ def profile_pair(
         What gives the scale of the noise.
     points : int
         Points along each side of the grid; twice as many stand on the outline, and at least 24.
+    workers : Workers
+        Who makes the refits. Directions of the outline are independent of each other, and so are rows of the
+        grid.
 
     Returns
     -------
@@ -123,13 +134,21 @@ def profile_pair(
     shape = _shape(path)
     rays = max(24, 2 * points)
     angles = 2.0 * math.pi * np.arange(rays) / rays
-    ends = [_ray(path, shape @ np.array([math.cos(angle), math.sin(angle)]), threshold) for angle in angles]
+    directions = [shape @ np.array([math.cos(angle), math.sin(angle)]) for angle in angles]
+    ends = []
+    for end, found in workers.run(_direction, [(way, threshold) for way in directions], shared=path):
+        ends.append(end)
+        path.join(found)
     # Seen from the side the region is the profile of one parameter at the joint threshold.
     alone = 2.0 * float(stdtr(path.noise.dof, math.sqrt(threshold))) - 1.0
-    sides = [profile(fit, name, level=alone, kind=kind, by=by, points=0) for name in names]
+    sides = [profile(fit, name, level=alone, kind=kind, by=by, points=0, workers=workers) for name in names]
     closed = all(side.lower_end == "found" == side.upper_end for side in sides)
     axes = [_axis(path, np.array(ends)[:, axis], sides[axis], axis, points) for axis in (0, 1)]
-    objective, statistic = _fill(path, axes)
+    grid = []
+    for row, found in workers.run(_row, [(u, axes[1]) for u in axes[0]], shared=path):
+        grid.append(row)
+        path.join(found)
+    objective, statistic = np.array(grid).reshape(points, 2, points).swapaxes(0, 1).copy()
     notes = path.messages()
     if not closed:
         notes = [f"the region is open: {side.message}" for side in sides if side.message] + notes
@@ -169,39 +188,37 @@ def _shape(path: Constrained) -> NDArray[np.float64]:
         ) from None
 
 
+def _direction(
+    path: Constrained, task: tuple[NDArray[np.float64], float]
+) -> tuple[tuple[float, float], Found]:
+    """Find one point of the outline in a branch of the path."""
+    branch = path.branch()
+    return _ray(branch, *task), branch.found()
+
+
+def _row(path: Constrained, task: tuple[float, list[float]]) -> tuple[NDArray[np.float64], Found]:
+    """Refit along a row of the grid in a branch of the path: objective and statistic, shape (2, m)."""
+    (u, columns), branch = task, path.branch()
+    out = np.empty((2, len(columns)))
+    # From the middle outwards: each refit starts beside a known one.
+    for j in sorted(range(len(columns)), key=lambda j: abs(columns[j] - path.origin[1])):
+        point = branch.refit((u, columns[j]))
+        out[:, j] = point.objective, path.statistic(point)
+    return out, branch.found()
+
+
 def _ray(path: Constrained, direction: NDArray[np.float64], threshold: float) -> tuple[float, float]:
     """Point of the outline in one direction; the farthest one that was tried where there is none."""
-    from scipy.optimize import brentq
-
-    origin = np.array(path.origin)
     goal = math.sqrt(threshold)
-
-    def place(r: float) -> tuple[float, float]:
-        at = origin + r * direction
-        return float(at[0]), float(at[1])
-
-    known: dict[float, float] = {0.0: 0.0}
-
-    def excess(r: float) -> float:
-        if r not in known:
-            known[r] = math.sqrt(path.statistic(path.refit(place(r))))
-        return known[r] - goal
-
-    limit = _FAR * goal
-    for at, slope, log, (low, high) in zip(origin, direction, path.logs, path.bounds, strict=True):
+    edge = _FAR * goal
+    for at, slope, log, (low, high) in zip(path.origin, direction, path.logs, path.bounds, strict=True):
         bound = high if slope > 0.0 else low
         if not log and slope != 0.0 and math.isfinite(bound):
-            limit = min(limit, (bound - at) / slope)
-    inside, r = 0.0, min(goal, limit)
-    while True:
-        if excess(r) >= 0.0:
-            if not math.isfinite(known[r]):
-                return place(inside)
-            root = brentq(excess, inside, r, xtol=1e-12 * r, rtol=1e-13)
-            return place(float(root))
-        if r >= limit:
-            return place(limit)
-        inside, r = r, min(2.0 * r, limit)
+            edge = min(edge, (bound - at) / float(slope))
+    if edge <= 0.0:
+        return path.origin[0], path.origin[1]
+    _, (first, second) = path.walk(direction, goal, min(goal, edge), edge=edge)
+    return first, second
 
 
 def _axis(path: Constrained, edge: NDArray[np.float64], side: Profile, axis: int, points: int) -> list[float]:
@@ -214,20 +231,3 @@ def _axis(path: Constrained, edge: NDArray[np.float64], side: Profile, axis: int
     if not path.logs[axis]:
         low, high = max(low, path.bounds[axis][0]), min(high, path.bounds[axis][1])
     return [float(u) for u in np.linspace(low, high, points)]
-
-
-def _fill(path: Constrained, axes: list[list[float]]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Refit on every grid point, nearest to the best values first: each starts beside a known one."""
-    shape = (len(axes[0]), len(axes[1]))
-    objective, statistic = np.full(shape, np.nan), np.full(shape, np.nan)
-    if not shape[0]:
-        return objective, statistic
-    step = [max(axis[-1] - axis[0], 1e-300) for axis in axes]
-
-    def far(cell: tuple[int, int]) -> float:
-        return math.hypot(*((axes[k][cell[k]] - path.origin[k]) / step[k] for k in (0, 1)))
-
-    for i, j in sorted(np.ndindex(shape), key=far):
-        point = path.refit((axes[0][i], axes[1][j]))
-        objective[i, j], statistic[i, j] = point.objective, path.statistic(point)
-    return objective, statistic

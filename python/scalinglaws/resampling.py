@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 
 import numpy as np
@@ -18,9 +20,22 @@ from .errors import near
 from .starts import free_params, paper_grid, start_range
 
 if TYPE_CHECKING:
+    from .executors import ExecutorLike
+    from .problem import Problem
     from .result import Fit
 
-__all__ = ["BootstrapKind", "Factor", "Plan", "Starts", "make_plan", "make_starts", "noise_pool", "refit"]
+__all__ = [
+    "BootstrapKind",
+    "Factor",
+    "Plan",
+    "Replicates",
+    "Starts",
+    "make_plan",
+    "make_starts",
+    "noise_pool",
+    "refit",
+    "refit_everywhere",
+]
 
 BootstrapKind: TypeAlias = Literal["pairs", "wild", "residual", "parametric"]
 Factor: TypeAlias = Literal["rademacher", "webb"]
@@ -30,7 +45,6 @@ _BASINS = 8
 # A basin is worth a refit of every draw if a resampling may bring it below the best: its objective lies
 # within this many standard deviations of the difference.
 _REACH = 4.0
-_NOTHING = np.empty(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,6 +70,40 @@ class Starts:
 
 
 @dataclass(frozen=True, eq=False)
+class Replicates:
+    """The rows of a problem and what is random about them; picklable, and compiled where it is used.
+
+    Parameters
+    ----------
+    problem : Problem
+        The rows.
+    scheme : str
+        What the extension calls the kind of replicate.
+    codes : ndarray of uint32, shape (n,), or None
+        Cluster of each row.
+    fitted, noise, scale : ndarray of float
+        What the scheme adds noise to, and the noise; empty where it has no use for them.
+    """
+
+    problem: Problem
+    scheme: str
+    codes: NDArray[np.uint32] | None = None
+    fitted: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    noise: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    scale: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+
+    @cached_property
+    def core(self) -> _core.Resampling:
+        """The compiled form, with its own copy of the rows."""
+        return _core.Resampling(
+            compiled(self.problem), self.scheme, self.codes, self.fitted, self.noise, self.scale
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "core"}
+
+
+@dataclass(frozen=True, eq=False)
 class Plan:
     """How replicates of a fit's rows are made.
 
@@ -69,19 +117,19 @@ class Plan:
         Distribution of the random factor of the wild bootstrap.
     clusters : Clusters or None
         Rows that stay together.
-    core : _core.Resampling
-        The compiled form.
+    rows : Replicates
+        How the rows are resampled.
     """
 
     fit: Fit
     kind: BootstrapKind
     factor: Factor
     clusters: Clusters | None
-    core: _core.Resampling
+    rows: Replicates
 
     def replicate(self, seed: int, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return row weights and targets, natural units, of one draw; each of shape (n,)."""
-        weights, target = self.core.replicate(seed, index)
+        weights, target = self.rows.core.replicate(seed, index)
         problem = self.fit._problem
         if target.size == 0:
             return weights, problem.target.copy()
@@ -136,8 +184,8 @@ def make_plan(fit: Fit, kind: str, factor: str | None, clusters: Clusters | None
     # Signs of few clusters repeat themselves: 2^(G-1) different draws are too few below twelve or so.
     few = clusters is not None and clusters.count < 12
     chosen: Factor = cast(Factor, factor) if factor is not None else "webb" if few else "rademacher"
-    core = _compile(fit, cast(BootstrapKind, kind), chosen, clusters)
-    return Plan(fit, cast(BootstrapKind, kind), chosen, clusters, core)
+    rows = _replicates(fit, cast(BootstrapKind, kind), chosen, clusters)
+    return Plan(fit, cast(BootstrapKind, kind), chosen, clusters, rows)
 
 
 def _check_symmetric(fit: Fit, kind: str) -> None:
@@ -154,26 +202,25 @@ def _check_symmetric(fit: Fit, kind: str) -> None:
         )
 
 
-def _compile(fit: Fit, kind: BootstrapKind, factor: Factor, clusters: Clusters | None) -> _core.Resampling:
-    problem, core = fit._problem, compiled(fit._problem)
+def _replicates(fit: Fit, kind: BootstrapKind, factor: Factor, clusters: Clusters | None) -> Replicates:
+    problem = fit._problem
     codes = None if clusters is None else clusters.codes.astype(np.uint32)
     if kind == "pairs":
-        return _core.Resampling(core, "pairs", codes, _NOTHING, _NOTHING, _NOTHING)
+        return Replicates(problem, "pairs", codes)
     used = problem.weights > 0.0
     fitted, residual = fit._rows
     with np.errstate(all="ignore"):
         fitted = np.log(fitted) if fit.residual == "log" else fitted
     # A row that does not count may lie where the law has no value.
     fitted, residual = np.where(used, fitted, 0.0), np.where(used, residual, 0.0)
-    root = np.where(used, np.sqrt(problem.weights), 1.0)
     if kind == "wild":
-        noise = residual * _correction(fit, clusters)
-        return _core.Resampling(core, factor, codes, fitted, noise, _NOTHING)
+        return Replicates(problem, factor, codes, fitted, residual * _correction(fit, clusters))
+    root = np.where(used, np.sqrt(problem.weights), 1.0)
     scale = np.where(used, 1.0 / root, 0.0)
     if kind == "parametric":
         sigma = math.sqrt(fit.rss / fit.dof)
-        return _core.Resampling(core, "parametric", None, fitted, _NOTHING, sigma * scale)
-    return _core.Resampling(core, "residual", None, fitted, noise_pool(fit), scale)
+        return Replicates(problem, "parametric", None, fitted, scale=sigma * scale)
+    return Replicates(problem, "residual", None, fitted, noise_pool(fit), scale)
 
 
 def noise_pool(fit: Fit) -> NDArray[np.float64]:
@@ -261,7 +308,7 @@ def _basins(fit: Fit) -> NDArray[np.float64]:
 
 
 def refit(
-    core: _core.Resampling,
+    rows: Replicates,
     starts: Starts,
     seed: int,
     draws: Sequence[int],
@@ -275,7 +322,7 @@ def refit(
 
     Parameters
     ----------
-    core : _core.Resampling
+    rows : Replicates
         The replicates.
     starts : Starts
         Where the refits begin.
@@ -289,10 +336,11 @@ def refit(
     Returns
     -------
     dict
-        Arrays ``theta`` (b, k), ``objective``, ``start``, and the list ``status``, one entry per draw.
+        Arrays ``theta`` (b, k), ``objective``, ``start``, the list ``status``, one entry per draw, and the
+        wall time ``seconds``.
     """
     first, stop = draws
-    return core.refit(
+    return rows.core.refit(
         starts.warm,
         starts.cold,
         starts.fresh,
@@ -305,3 +353,70 @@ def refit(
         progress,
         on_interrupt == "keep",
     )
+
+
+def refit_everywhere(
+    executor: ExecutorLike,
+    rows: Replicates,
+    starts: Starts,
+    seed: int,
+    n: int,
+    *,
+    max_iter: int | None = None,
+    threads: int | None = None,
+    progress: Progress | None = None,
+    on_interrupt: Interrupt = "raise",
+) -> dict[str, Any]:
+    """Refit the first draws with the workers of an executor.
+
+    Parameters
+    ----------
+    executor : executor or callable
+        As for `Fit.bootstrap`.
+    rows, starts, seed
+        As for `refit`.
+    n : int
+        Number of draws.
+    max_iter, threads, progress, on_interrupt
+        As for `Fit.bootstrap`.
+
+    Returns
+    -------
+    dict
+        As from `refit` for the draws 0 to n.
+
+    Raises
+    ------
+    BackendError
+        If the executor is lost.
+    """
+    # Executors load more than the import of the package should wait for.
+    from .executors import Count, Workers
+
+    began = time.perf_counter()
+    out: dict[str, Any] = {
+        "theta": np.full((n, len(rows.problem.names)), np.nan),
+        "objective": np.full(n, np.inf),
+        "start": np.zeros(n, dtype=np.int64),
+        "status": ["cancelled"] * n,
+    }
+    with Workers(executor) as workers:
+        ranges = workers.ranges(n)
+        count = Count(progress, ranges)
+        parts = workers.run(
+            _refit_part,
+            ranges,
+            shared=(rows, starts, seed, max_iter, threads or 1),
+            done=count,
+            on_interrupt=on_interrupt,
+        )
+    for (first, stop), part in zip(ranges, parts, strict=True):
+        if part is not None:
+            for name, values in out.items():
+                values[first:stop] = part[name]
+    return {**out, "seconds": time.perf_counter() - began}
+
+
+def _refit_part(shared: tuple[Replicates, Starts, int, int | None, int], draws: tuple[int, int]) -> Any:
+    rows, starts, seed, max_iter, threads = shared
+    return refit(rows, starts, seed, draws, max_iter=max_iter, threads=threads)

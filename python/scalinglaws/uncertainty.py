@@ -21,6 +21,7 @@ from .verdict import at_bounds
 if TYPE_CHECKING:
     from .bootstrap import Bootstrap
     from .diagnostics import Diagnostics
+    from .executors import ExecutorLike
     from .jackknife import Jackknife
     from .posterior import Noise, Posterior
     from .priors import Prior
@@ -146,6 +147,7 @@ class Uncertainty:
         kind: CovKind | None = None,
         by: Any = None,
         points: int = 25,
+        executor: ExecutorLike | None = None,
     ) -> Profile: ...
 
     @overload
@@ -157,6 +159,7 @@ class Uncertainty:
         kind: CovKind | None = None,
         by: Any = None,
         points: int = 25,
+        executor: ExecutorLike | None = None,
     ) -> ProfileRegion: ...
 
     def profile(
@@ -167,6 +170,7 @@ class Uncertainty:
         kind: CovKind | None = None,
         by: Any = None,
         points: int = 25,
+        executor: ExecutorLike | None = None,
     ) -> Profile | ProfileRegion:
         """Return the profile-likelihood interval of a parameter, or the region of two.
 
@@ -186,6 +190,10 @@ class Uncertainty:
             Clusters of rows as for `cov`; only with the sandwich.
         points : int, default 25
             Values along the curve (0 for the interval alone), or along each side of the grid of two.
+        executor : executor or callable, optional
+            Who makes the refits, as for `bootstrap`; worth it for large tables only. One parameter keeps two
+            workers busy, for its two sides, and two parameters one for each row of the grid. The result is
+            the same to the last bit.
 
         Returns
         -------
@@ -197,6 +205,8 @@ class Uncertainty:
         ValueError
             If the name is not a fitted parameter, an option is not understood, the fit did not converge, or
             it has no residual degrees of freedom.
+        BackendError
+            If the executor is lost.
 
         Notes
         -----
@@ -228,12 +238,16 @@ class Uncertainty:
         >>> round(ends.lower, 3), round(ends.upper, 3)
         (1.944, 2.051)
         """
+        from .executors import Workers
         from .profile import profile
         from .region import profile_pair
 
-        if isinstance(name, str):
-            return profile(self._fit, name, level=level, kind=kind, by=by, points=points)
-        return profile_pair(self._fit, name, level=level, kind=kind, by=by, points=points)
+        with Workers(executor) as workers:
+            if isinstance(name, str):
+                return profile(self._fit, name, level=level, kind=kind, by=by, points=points, workers=workers)
+            return profile_pair(
+                self._fit, name, level=level, kind=kind, by=by, points=points, workers=workers
+            )
 
     @property
     def diagnostics(self) -> Diagnostics:
@@ -251,6 +265,7 @@ class Uncertainty:
         *,
         max_iter: int | None = None,
         threads: int | None = None,
+        executor: ExecutorLike | None = None,
         progress: Progress | None = None,
         on_interrupt: Interrupt = "raise",
     ) -> Jackknife:
@@ -265,10 +280,13 @@ class Uncertainty:
             Limit on the steps of one refit.
         threads : int, optional
             Number of threads; the result does not depend on it.
+        executor : executor or callable, optional
+            Who makes the refits, as for `bootstrap`.
         progress : callable, optional
             Called as ``progress(done, total)``.
         on_interrupt : {"raise", "keep"}
-            Whether Ctrl-C raises, or returns what is done with the rest marked ``"cancelled"``.
+            Whether Ctrl-C and the loss of the executor raise, or return what is done with the rest marked
+            ``"cancelled"``.
 
         Returns
         -------
@@ -279,6 +297,8 @@ class Uncertainty:
         ------
         DataError
             If there are fewer than two clusters, or one leaves too few rows behind.
+        BackendError
+            If the executor is lost.
         """
         from .jackknife import jackknife
 
@@ -287,6 +307,7 @@ class Uncertainty:
             by,
             max_iter=max_iter,
             threads=threads,
+            executor=executor,
             progress=progress,
             on_interrupt=on_interrupt,
         )
@@ -302,6 +323,7 @@ class Uncertainty:
         rng: Rng = 0,
         max_iter: int | None = None,
         threads: int | None = None,
+        executor: ExecutorLike | None = None,
         progress: Progress | None = None,
         on_interrupt: Interrupt = "raise",
     ) -> Bootstrap:
@@ -331,8 +353,16 @@ class Uncertainty:
         rng : int, Generator, SeedSequence or None
             Seed. Draw i is a function of the seed and i: more draws only add to those of fewer, and the
             number of threads never matters.
-        max_iter, threads, progress, on_interrupt
+        max_iter, threads, progress
             As for `refit`.
+        executor : executor or callable, optional
+            Who makes the refits instead of the threads of this process: any `concurrent.futures.Executor`,
+            dask's ``Client``, or a function that makes one of these, so that one that broke can be replaced.
+            The draws are the same to the last bit, whatever the number of workers. Each part of the work
+            takes one thread, or `threads`. See "Many fits, many machines" in the guide.
+        on_interrupt : {"raise", "keep"}
+            Whether Ctrl-C and the loss of the executor raise, or return what is done with the rest marked
+            ``"cancelled"``.
 
         Returns
         -------
@@ -346,11 +376,16 @@ class Uncertainty:
         DataError
             If the fit was saved without its rows, there are fewer clusters than parameters, or no draw could
             be refitted.
+        BackendError
+            If the executor takes no work, or loses a part of it four times.
 
         Warns
         -----
         FitWarning
             If more than 2 % of the draws failed.
+        RuntimeWarning
+            If a worker computes with another instruction set, or the executor was lost and
+            ``on_interrupt="keep"``.
 
         Notes
         -----
@@ -386,6 +421,7 @@ class Uncertainty:
             rng=rng,
             max_iter=max_iter,
             threads=threads,
+            executor=executor,
             progress=progress,
             on_interrupt=on_interrupt,
         )

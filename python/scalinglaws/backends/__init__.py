@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..lines import Line, Walk
     from ..problem import Problem, Solutions
 
 __all__ = ["BACKENDS", "Backend", "Interrupt", "Progress", "get_backend"]
@@ -68,6 +69,22 @@ class Backend(Protocol):
             One row per start, or per row of weights.
         """
 
+    def walk(self, problem: Problem, line: Line) -> Walk:
+        """Walk away from an optimum while parameters are held, until the objective has risen too far.
+
+        Parameters
+        ----------
+        problem : Problem
+            The problem; the held parameters are free in it.
+        line : Line
+            What is held, in which direction to go, and how far.
+
+        Returns
+        -------
+        Walk
+            Its end and all refits that it made.
+        """
+
 
 def get_backend(name: str) -> Backend:
     """Return the backend of that name.
@@ -80,7 +97,7 @@ def get_backend(name: str) -> Backend:
     Returns
     -------
     Backend
-        A module with the function ``solve``.
+        A module with the functions ``solve`` and ``walk``.
 
     Raises
     ------

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import lru_cache
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import BackendError
+from ..lines import Line, Stop, Walk
 from ..problem import Problem, Solutions
 from . import Interrupt, Progress
 
@@ -19,7 +22,7 @@ except ImportError as error:  # pragma: no cover - an installation without the e
         f"scalinglaws._core cannot be loaded ({error}); use backend='scipy' or install the package again"
     ) from error
 
-__all__ = ["solve"]
+__all__ = ["compiled", "solve", "thread_count", "walk"]
 
 _ENVIRONMENT = "SCALINGLAWS_NUM_THREADS"
 
@@ -93,6 +96,19 @@ def solve(
         gradient=report["gradient"],
         seconds=report["seconds"],
     )
+
+
+def walk(problem: Problem, line: Line) -> Walk:
+    """Walk along held parameters; see `scalinglaws.backends.Backend.walk`."""
+    best = line.starts[0]
+    values = {problem.names[held.index]: float(best[held.index]) for held in line.held}
+    fixed = compiled(replace(problem, fixed={**problem.fixed, **values}))
+    held = [(h.index, h.origin, h.direction, h.log, *h.bounds) for h in line.held]
+    starts = np.ascontiguousarray(line.starts, dtype=np.float64)
+    stop, at, refits = _core.walk(
+        fixed, held, starts, line.minimum, line.kappa, line.threshold, line.step, line.edge, line.level_step
+    )
+    return Walk(cast(Stop, stop), at, *refits)
 
 
 def compiled(problem: Problem) -> _core.Problem:

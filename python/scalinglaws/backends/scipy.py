@@ -12,13 +12,15 @@ import time
 import numpy as np
 from numpy.typing import NDArray
 
+from ..lines import Line, Walk
 from ..problem import Problem, Solutions
 from . import Interrupt, Progress
 from .nonsmooth import solve_nonsmooth
 from .objective import Objective
 from .smooth import Local, solve_smooth
+from .walk import search
 
-__all__ = ["solve"]
+__all__ = ["solve", "walk"]
 
 _MAX_ITER = 5_000
 
@@ -127,6 +129,11 @@ def solve(
         gradient=gradient,
         seconds=time.perf_counter() - began,
     )
+
+
+def walk(problem: Problem, line: Line) -> Walk:
+    """Walk along held parameters; see `scalinglaws.backends.Backend.walk`."""
+    return search(problem, line, solve)
 
 
 def _check_starts(problem: Problem, starts: NDArray[np.float64]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from numpy.typing import ArrayLike
 
@@ -19,6 +19,9 @@ from ..recipe import Recipe, check_progress
 from ..result import Fit
 from ..starts import Rng, StartsLike
 from .fits import FACTS, Fits
+
+if TYPE_CHECKING:
+    from ..executors import ExecutorLike
 
 __all__ = ["fit_each"]
 
@@ -39,6 +42,7 @@ def fit_each(
     starts: StartsLike = 512,
     rng: Rng = 0,
     threads: int | None = None,
+    executor: ExecutorLike | None = None,
     backend: str = "rust",
     progress: Progress | None = None,
     max_iter: int | None = None,
@@ -70,6 +74,11 @@ def fit_each(
     threads : int, optional
         Number of threads that solve, for all groups together; else the variable ``SCALINGLAWS_NUM_THREADS``,
         else all available cores.
+    executor : executor or callable, optional
+        Who fits the groups instead of the threads of this process: any `concurrent.futures.Executor`, dask's
+        ``Client``, or a function that makes one of these, so that one that broke can be replaced. The fits
+        are the same to the last bit. Each group takes one thread, or `threads`. See "Many fits, many
+        machines" in the guide.
     progress : callable, optional
         Called from this thread as ``progress(done, total)``, in groups.
     shared : str or sequence of str, optional
@@ -92,6 +101,8 @@ def fit_each(
         If `by` is not text, or `runs` is not a table.
     ValueError
         If `by` is empty or an option is not understood.
+    BackendError
+        If the executor takes no work, or loses a part of it four times.
 
     Warns
     -----
@@ -126,6 +137,7 @@ def fit_each(
     1.7728
     """
     # Thread pools load more than the import of the package should wait for.
+    from ..executors import Workers
     from .joint import ROUNDS, fit_jointly, shared_params
     from .rounds import GroupedRows, Watch, run_groups, seeded
 
@@ -153,10 +165,11 @@ def fit_each(
 
     jobs = seeded(recipe, len(table.groups.keys))
     watch = Watch(progress, len(jobs) * (ROUNDS if common else 1))
-    found = run_groups(table, jobs, watch)
     joint = None
-    if common:
-        joint, found = fit_jointly(table, jobs, common, found, watch)
+    with Workers(executor) as workers:
+        found = run_groups(table, jobs, watch, workers)
+        if common:
+            joint, found = fit_jointly(table, jobs, common, found, watch, workers)
     fits, failures = {}, {}
     for key, outcome in zip(table.groups.keys, found, strict=True):
         if isinstance(outcome, Fit):

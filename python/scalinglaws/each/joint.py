@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, near
+from ..executors import Workers
 from ..law import Law
 from ..param import Param
 from ..recipe import Recipe
@@ -74,6 +75,7 @@ def fit_jointly(
     shared: tuple[str, ...],
     alone: Sequence[Fit | DataError],
     watch: Watch,
+    workers: Workers,
 ) -> tuple[Fit | None, list[Fit | DataError]]:
     """Fit all groups with common values of some parameters.
 
@@ -89,6 +91,8 @@ def fit_jointly(
         The fit of each group by itself.
     watch : Watch
         Told of every fit that is done.
+    workers : Workers
+        Who fits the groups; the joint fit is made here.
 
     Returns
     -------
@@ -98,7 +102,7 @@ def fit_jointly(
         For each group its fit with the shared parameters at their joint values.
     """
     rounds = [
-        run_groups(table, [_at(job, values) for job in jobs], watch)
+        run_groups(table, [_at(job, values) for job in jobs], watch, workers)
         for values in _candidates(jobs[0].law, shared, alone)
     ]
     inside = [group for group in range(len(jobs)) if all(isinstance(found[group], Fit) for found in rounds)]
@@ -115,7 +119,7 @@ def fit_jointly(
             own = {name: _inside(recipe.law.params[name], value) for name, value in own.items()}
             recipe = replace(recipe, starts=own, screen=None)
         last.append(recipe)
-    return joint, run_groups(table, last, watch)
+    return joint, run_groups(table, last, watch, workers)
 
 
 def _joint(

@@ -16,6 +16,7 @@ from ..backends import Progress
 from ..backends.rust import thread_count
 from ..data import RawRuns, find_runs
 from ..errors import DataError
+from ..executors import Workers
 from ..grouping import Groups, group_rows, spoken
 from ..law import Law
 from ..recipe import Recipe
@@ -139,33 +140,63 @@ class GroupedRows:
         """Return the name of a group for a message."""
         return spoken(self.groups.by, self.groups.keys[group], self.single)
 
-    def outcome(self, group: int, recipe: Recipe, progress: Progress) -> Fit | DataError:
-        """Fit one group, or say why that cannot be done.
+    def member(self, group: int) -> Member:
+        """Return the rows of one group."""
+        rows = self.groups.rows[group]
+        return Member(self.spoken(group), rows, *self.part(rows), self.raw.names)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """The rows of one group, apart from the table: picklable, and no larger than they are.
+
+    Parameters
+    ----------
+    name : str
+        What messages call the group.
+    rows : ndarray of int
+        Where the rows stand in the table.
+    columns : dict of str to sequence
+        Columns by the table's names.
+    weights : ndarray of float or None
+        Row weights.
+    names : dict of str to str
+        The table's column for each name of the law.
+    """
+
+    name: str
+    rows: NDArray[np.intp]
+    columns: dict[str, Any]
+    weights: NDArray[np.float64] | None
+    names: dict[str, str]
+
+    def fit(self, recipe: Recipe, progress: Progress | None = None) -> Fit | DataError:
+        """Fit the group, or say why that cannot be done.
 
         Parameters
         ----------
-        group : int
-            Number of the group.
         recipe : Recipe
             How to fit it.
-        progress : callable
+        progress : callable, optional
             Called while the solver runs.
 
         Returns
         -------
         Fit or DataError
-            What came of it; the error counts rows of the whole table.
+            What came of it; the error counts rows of the whole table. Any other exception carries the name of
+            the group as a note.
         """
-        rows = self.groups.rows[group]
-        columns, weights = self.part(rows)
         try:
-            return recipe.fit(columns, columns=self.raw.names, weights=weights, progress=progress)
+            return recipe.fit(self.columns, columns=self.names, weights=self.weights, progress=progress)
         except DataError as error:
-            where = [int(rows[row]) for row in error.rows if row < len(rows)]
+            where = [int(self.rows[row]) for row in error.rows if row < len(self.rows)]
             text = error.message
             if where:
                 text += f" (counted within the group; in the table {spoken_rows(where)})"
             return DataError(text, error.column, where)
+        except Exception as error:
+            error.add_note(f"in the group {self.name}")
+            raise
 
 
 class _Cancelled(Exception):
@@ -193,7 +224,9 @@ class Watch:
             self.progress(self.done, self.total)
 
 
-def run_groups(table: GroupedRows, jobs: Sequence[Recipe], watch: Watch) -> list[Fit | DataError]:
+def run_groups(
+    table: GroupedRows, jobs: Sequence[Recipe], watch: Watch, workers: Workers
+) -> list[Fit | DataError]:
     """Fit every group, several at a time.
 
     Threads made here read and judge, which is Python; what takes long is solved by the one pool of the
@@ -207,12 +240,33 @@ def run_groups(table: GroupedRows, jobs: Sequence[Recipe], watch: Watch) -> list
         How to fit each group.
     watch : Watch
         Told of every group that is done.
+    workers : Workers
+        Who fits, if not threads of this process.
 
     Returns
     -------
     list of Fit or DataError
         One entry for each group.
     """
+    return _by_threads(table, jobs, watch) if workers.local else _by_workers(table, jobs, watch, workers)
+
+
+def _by_workers(
+    table: GroupedRows, jobs: Sequence[Recipe], watch: Watch, workers: Workers
+) -> list[Fit | DataError]:
+    ranges = workers.ranges(len(jobs))
+    single = [replace(job, threads=job.threads or 1) for job in jobs]
+    tasks = [[(table.member(group), single[group]) for group in range(first, stop)] for first, stop in ranges]
+    lengths = [stop - first for first, stop in ranges]
+    parts = workers.run(_fit_part, tasks, done=lambda part: watch.advance(lengths[part]))
+    return [outcome for part in parts for outcome in part]
+
+
+def _fit_part(shared: None, groups: list[tuple[Member, Recipe]]) -> list[Fit | DataError]:
+    return [member.fit(recipe) for member, recipe in groups]
+
+
+def _by_threads(table: GroupedRows, jobs: Sequence[Recipe], watch: Watch) -> list[Fit | DataError]:
     cancel = threading.Event()
 
     def check(done: int, total: int) -> None:
@@ -222,7 +276,7 @@ def run_groups(table: GroupedRows, jobs: Sequence[Recipe], watch: Watch) -> list
 
     def run(group: int) -> Fit | DataError:
         check(0, 0)
-        return table.outcome(group, jobs[group], check)
+        return table.member(group).fit(jobs[group], check)
 
     workers = min(len(jobs), thread_count(jobs[0].threads) or os.cpu_count() or 1)
     with ThreadPoolExecutor(workers, thread_name_prefix="scalinglaws") as pool:
@@ -232,9 +286,8 @@ def run_groups(table: GroupedRows, jobs: Sequence[Recipe], watch: Watch) -> list
             while pending:
                 # With a limit, because an unlimited wait cannot be interrupted on every system.
                 done, pending = wait(pending, timeout=0.2, return_when=FIRST_COMPLETED)
-                for group, future in enumerate(futures):
+                for future in futures:
                     if future in done and (error := future.exception()) is not None:
-                        error.add_note(f"in the group {table.spoken(group)}")
                         raise error
                 watch.advance(len(done))
         except BaseException:

@@ -2,8 +2,8 @@
 
 use crate::errors;
 use crate::fit::{PyProblem, to_dict, watch};
-use crate::law::copy;
-use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
+use crate::law::{copy, copy_rows};
+use numpy::{IntoPyArray, PyArray1, PyReadonlyArray1, PyReadonlyArray2};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
@@ -81,13 +81,7 @@ impl PyResampling {
         keep_partial: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
         let k = self.problem.expanded();
-        let rows = |array: &PyReadonlyArray2<'_, f64>| {
-            if array.shape()[1] != k {
-                return Err(PyValueError::new_err(format!("starts must have {k} columns, not {}", array.shape()[1])));
-            }
-            let slice = array.as_slice().map_err(|_| PyValueError::new_err("arrays must be C-contiguous"))?;
-            Ok(slice.to_vec())
-        };
+        let rows = |array: &PyReadonlyArray2<'_, f64>| copy_rows(array, "starts", k);
         let ranges = ranges.into_iter().map(|(low, high, log)| StartRange { low, high, log }).collect();
         let starts = Starts { warm: rows(&warm)?, cold: rows(&cold)?, fresh, ranges };
         let (problem, resampling) = (self.problem.clone(), self.resampling.clone());

@@ -1,7 +1,7 @@
 //! The problem class and the long calls.
 
 use crate::errors;
-use crate::law::{PyLaw, copy, slice};
+use crate::law::{PyLaw, copy, copy_rows, slice};
 use numpy::{IntoPyArray, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
@@ -92,19 +92,8 @@ impl PyProblem {
         keep_partial: bool,
     ) -> PyResult<Bound<'py, PyDict>> {
         let k = self.0.expanded();
-        if starts.shape()[1] != k {
-            return Err(PyValueError::new_err(format!("starts must have {k} columns, not {}", starts.shape()[1])));
-        }
-        let flat = |array: &PyReadonlyArray2<'_, f64>| {
-            let slice = array.as_slice().map_err(|_| PyValueError::new_err("arrays must be C-contiguous"))?;
-            Ok::<_, PyErr>(slice.to_vec())
-        };
-        if let Some(width) = weights.as_ref().map(|w| w.shape()[1]).filter(|&width| width != self.0.rows()) {
-            let message = format!("weights must have {} columns, not {width}", self.0.rows());
-            return Err(PyValueError::new_err(message));
-        }
-        let starts = flat(&starts)?;
-        let weights = weights.as_ref().map(flat).transpose()?;
+        let starts = copy_rows(&starts, "starts", k)?;
+        let weights = weights.as_ref().map(|w| copy_rows(w, "weights", self.0.rows())).transpose()?;
         let problem = self.0.clone();
         let report = watch(py, threads, progress, keep_partial, move |control| match &weights {
             Some(weights) => search::refits(&problem, &starts, weights, max_iter, control),

@@ -1,7 +1,10 @@
 //! The law class.
 
 use crate::errors;
-use numpy::{IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1};
+use numpy::{
+    IntoPyArray, PyArray1, PyArray2, PyArray3, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2,
+    PyUntypedArrayMethods,
+};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use pyo3::types::{PyDict, PyTuple};
@@ -137,4 +140,13 @@ pub(crate) fn slice<'a, T: numpy::Element>(array: &'a PyReadonlyArray1<'_, T>) -
 /// Copy of a one-dimensional array.
 pub(crate) fn copy<T: numpy::Element + Copy>(array: &PyReadonlyArray1<'_, T>) -> PyResult<Vec<T>> {
     slice(array).map(<[T]>::to_vec)
+}
+
+/// Copy of a two-dimensional array with this many columns, row by row; `name` is what messages call it.
+pub(crate) fn copy_rows(array: &PyReadonlyArray2<'_, f64>, name: &str, columns: usize) -> PyResult<Vec<f64>> {
+    if array.shape()[1] != columns {
+        return Err(PyValueError::new_err(format!("{name} must have {columns} columns, not {}", array.shape()[1])));
+    }
+    let slice = array.as_slice().map_err(|_| PyValueError::new_err("arrays must be C-contiguous"))?;
+    Ok(slice.to_vec())
 }

@@ -3,6 +3,7 @@
 mod bootstrap;
 mod fit;
 mod law;
+mod profile;
 
 use pyo3::prelude::*;
 
@@ -14,6 +15,8 @@ mod _core {
     use super::fit::{PyProblem, basins, sobol};
     #[pymodule_export]
     use super::law::PyLaw;
+    #[pymodule_export]
+    use super::profile::walk;
     #[pymodule_export]
     use super::{build_info, isa};
     use pyo3::prelude::*;

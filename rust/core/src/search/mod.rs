@@ -6,9 +6,11 @@ pub mod sobol;
 mod basins;
 mod bootstrap;
 mod multistart;
+mod profile;
 mod resample;
 
 pub use basins::{Basin, basins};
 pub use bootstrap::{Refitted, StartRange, Starts, bootstrap};
 pub use multistart::{Report, multistart, refits};
+pub use profile::{End, Held, Limits, Line, Refit, Walk, walk};
 pub use resample::{Factor, Replicate, Resampling, Scheme};

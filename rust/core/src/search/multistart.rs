@@ -212,6 +212,9 @@ pub(super) fn check_starts<'a>(problem: &Problem, starts: &'a [f64]) -> Result<V
     if starts.is_empty() || !starts.len().is_multiple_of(k) {
         return Err(Error::Length { expected: k, found: starts.len() });
     }
+    if problem.free().is_empty() {
+        return Err(Error::Option("every parameter is fixed: there is nothing to fit".into()));
+    }
     let rows: Vec<&[f64]> = starts.chunks(k).collect();
     for (number, row) in rows.iter().enumerate() {
         for &i in problem.free() {
