@@ -24,20 +24,23 @@ from .serialize import load
 
 if TYPE_CHECKING:
     from . import rules, schedules, theory
-    from .bootstrap import Bootstrap, Derived
+    from .bootstrap import Bootstrap
+    from .derived import Derived
     from .diagnostics import Diagnostics
     from .intervals import Interval
     from .jackknife import Jackknife
+    from .posterior import Posterior
     from .profile import Profile
     from .region import ProfileRegion
 
 # Answers that only some fits are asked for; their modules are read when they are.
 _LATER = {
     "Bootstrap": "bootstrap",
-    "Derived": "bootstrap",
+    "Derived": "derived",
     "Diagnostics": "diagnostics",
     "Interval": "intervals",
     "Jackknife": "jackknife",
+    "Posterior": "posterior",
     "Profile": "profile",
     "ProfileRegion": "region",
 }
@@ -61,6 +64,7 @@ __all__ = [
     "Law",
     "Loss",
     "Param",
+    "Posterior",
     "Prediction",
     "Prior",
     "Profile",

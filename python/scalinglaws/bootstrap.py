@@ -5,23 +5,24 @@ from __future__ import annotations
 import math
 import warnings
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os import PathLike
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from .backends import Interrupt, Progress
 from .clusters import Clusters, read_clusters
+from .derived import Derived, Function, derive
 from .draw_errors import draw_covariances
 from .errors import DataError, FitWarning
 from .inference import CovKind
 from .intervals import Interval, IntervalKind, bounds, check_kind, check_level
 from .prediction import read_points, shaped
-from .quantities import Statistic, formula_statistic, function_statistic
+from .quantities import Statistic
 from .records import Prediction
 from .resampling import (
     BootstrapKind,
@@ -37,10 +38,12 @@ from .resampling import (
 from .starts import Rng, seed_of
 
 if TYPE_CHECKING:
+    from xarray import Dataset
+
     from .executors import ExecutorLike
     from .result import Fit
 
-__all__ = ["Bootstrap", "Derived", "bootstrap"]
+__all__ = ["Bootstrap", "bootstrap"]
 
 _GOOD = ("converged", "bound")
 # Share of failed draws from which a warning is due: fewer hardly move a percentile.
@@ -49,8 +52,6 @@ _MANY = 0.02
 _JACKKNIFE = 1000
 # New runs that are simulated for one interval, at least.
 _NEW_RUNS = 20_000
-
-Function: TypeAlias = Callable[[Mapping[str, float]], Any]
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -218,15 +219,7 @@ class Bootstrap:
         ValueError
             If it names no parameter, or something that is none.
         """
-        if isinstance(what, str):
-            statistic, shape = formula_statistic(what, self._expand, self.names), ()
-        elif callable(what):
-            probe = np.asarray(what(self.fit.values), dtype=np.float64)
-            shape = probe.shape
-            statistic = function_statistic(what, self._expand, self.names, shape)
-        else:
-            raise TypeError(f"apply takes an expression or a function, not {type(what).__name__}")
-        return Derived(what if isinstance(what, str) else None, self, statistic, shape)
+        return derive(self, what)
 
     def predict(
         self,
@@ -267,7 +260,7 @@ class Bootstrap:
         if level is not None:
             check_level(level)
         points = read_points(self.fit, data)
-        good = points.values(self._inner(self.draws[self.ok]))
+        good = points.values(self._good)
         mean = points.values(self.fit._theta[None, :])[0]
         stderr = good.std(axis=0, ddof=1) if len(good) > 1 else np.full(points.n, np.nan)
         lower = upper = None
@@ -312,6 +305,25 @@ class Bootstrap:
         return (np.exp(lower), np.exp(upper)) if log else (lower, upper)
 
     # ---------------------------------------------------------------- shown and kept
+
+    def to_xarray(self) -> Dataset:
+        """Return the draws as a labelled data set.
+
+        Returns
+        -------
+        xarray.Dataset
+            One variable per parameter along ``draw``, a grouped one along its categories, too; the status of
+            each draw is a coordinate.
+
+        Raises
+        ------
+        ImportError
+            If xarray is missing.
+        """
+        from .labelled import to_dataset
+
+        data = to_dataset(self.fit, self.draws, ("draw",))
+        return data.assign_coords(status=("draw", list(self.status)))
 
     def summary(self, level: float = 0.95, kind: IntervalKind = "percentile") -> str:
         """Return a text table of the draws.
@@ -366,8 +378,12 @@ class Bootstrap:
 
     def _inner(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
         """Parameters in the order of the problem, that is, without the tied ones."""
-        keep = [self.names.index(name) for name in self.fit._problem.names]
-        return np.ascontiguousarray(draws[:, keep])
+        return self.fit._inner_values(draws)
+
+    @property
+    def _good(self) -> NDArray[np.float64]:
+        """Parameters of the draws that converged, in the order of the problem."""
+        return self._inner(self.draws[self.ok])
 
     def _expand(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.fit._binding.expand(self.fit._problem, theta)
@@ -392,7 +408,7 @@ class Bootstrap:
         They are made on the logarithm where `log` says so and all draws are positive.
         """
         levels, kind = [check_level(level) for level in levels], check_kind(kind)
-        theta, best = self._inner(self.draws[self.ok]), self.fit._theta[None, :]
+        theta, best = self._good, self.fit._theta[None, :]
         draws, estimate = statistic(theta), statistic(best)[0]
         # Percentiles are the same on any scale.
         log = log & (kind in ("basic", "t")) & (draws > 0.0).all(axis=0) & (estimate > 0.0)
@@ -434,7 +450,7 @@ class Bootstrap:
     def _draw_covs(self) -> NDArray[np.float64]:
         """Covariances of the parameters in every good draw, shape (b, k, k)."""
         if "covs" not in self._known:
-            self._known["covs"] = self._cov(self._inner(self.draws[self.ok]), np.flatnonzero(self.ok))
+            self._known["covs"] = self._cov(self._good, np.flatnonzero(self.ok))
         out: NDArray[np.float64] = self._known["covs"]
         return out
 
@@ -450,62 +466,6 @@ class Bootstrap:
         unit = plan.rows.core.unit.astype(np.intp) if self.clusters is not None else None
         kind: CovKind = "classical" if iid else "sandwich"
         return draw_covariances(problem, theta, weights, target, self.fit.dof, kind, unit)
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Derived:
-    """A quantity that follows from the parameters. Made by `Bootstrap.apply`.
-
-    Parameters
-    ----------
-    text : str or None
-        The expression, if it was given as one.
-    """
-
-    text: str | None
-    _boot: Bootstrap
-    _statistic: Statistic
-    _shape: tuple[int, ...]
-
-    @cached_property
-    def value(self) -> Any:
-        """The quantity at the fit's own parameters: a float, or an array of the function's shape."""
-        return shaped(self._statistic(self._boot.fit._theta[None, :])[0], self._shape)
-
-    @cached_property
-    def draws(self) -> NDArray[np.float64]:
-        """The quantity for each draw, shape (n,) or (n, ...); NaN in draws that failed."""
-        boot = self._boot
-        out = np.full((len(boot.status), max(1, math.prod(self._shape))), np.nan)
-        out[boot.ok] = self._statistic(boot._inner(boot.draws[boot.ok]))
-        return out.reshape(len(boot.status), *self._shape)
-
-    def stderr(self) -> Any:
-        """Return the standard deviation over the draws; a float or an array."""
-        good = self.draws[self._boot.ok]
-        error = good.std(axis=0, ddof=1) if len(good) > 1 else np.full(self._shape, np.nan)
-        return error if self._shape else float(error)
-
-    def conf_int(self, level: float = 0.95, kind: IntervalKind = "percentile") -> Interval:
-        """Return an equal-tailed confidence interval.
-
-        Parameters
-        ----------
-        level, kind
-            As for `Bootstrap.conf_int`.
-
-        Returns
-        -------
-        Interval
-            ``(lower, upper)``: floats, or arrays of the function's shape.
-        """
-        width = max(1, math.prod(self._shape))
-        flat = np.zeros(width, dtype=np.bool_)
-        (lower,), (upper,) = self._boot._intervals(self._statistic, [level], kind, flat)
-        return Interval(shaped(lower, self._shape), shaped(upper, self._shape))
-
-    def __repr__(self) -> str:
-        return f"<Derived {self.text or 'quantity'}: {self.value}, stderr {self.stderr()}>"
 
 
 def bootstrap(

@@ -412,6 +412,11 @@ class Fit(Uncertainty):
         # freedom; without any it has no leverages.
         return "sandwich" if self.dof >= _ENOUGH and self.has_data else "classical"
 
+    def _inner_values(self, draws: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Parameters without the tied ones, in the order of the problem; the last axis of `draws`."""
+        keep = [self.names.index(name) for name in self._problem.names]
+        return np.ascontiguousarray(draws[..., keep])
+
     def _inner_cov(self, kind: CovKind, by: Any) -> NDArray[np.float64]:
         """Covariance by the names of the problem, that is, without the tied parameters."""
         keep = [self.names.index(name) for name in self._problem.names]
