@@ -30,3 +30,14 @@ def complain(folder, task):
     """Leave a trace of the call, and raise."""
     (Path(folder) / str(time.monotonic_ns())).touch()
     raise DataError("the column is empty", "loss", [3])
+
+
+class OddError(Exception):
+    """An exception that cannot be made again from its arguments."""
+
+    def __init__(self, column, row):
+        super().__init__(f"column {column}, row {row}")
+
+
+def be_odd(shared, task):
+    raise OddError("loss", 3)

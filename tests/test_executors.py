@@ -14,7 +14,7 @@ from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from multiprocessing import get_context
+from multiprocessing import active_children, get_context
 from pathlib import Path
 
 import cloudpickle
@@ -25,7 +25,7 @@ from distributed import Client
 from loky import ProcessPoolExecutor as LokyExecutor
 from loky import get_reusable_executor
 from numpy.testing import assert_array_equal
-from parts import complain, die_once, square_or_die
+from parts import be_odd, complain, die_once, square_or_die
 from scalinglaws import _core
 from scalinglaws.executors import Workers
 
@@ -180,7 +180,7 @@ def test_the_number_of_workers_changes_no_bit(fit, count):
 
 
 def test_forked_servers_and_threads_of_a_worker_change_no_bit(fit):
-    with ProcessPoolExecutor(2, mp_context=get_context("forkserver")) as pool:
+    with ProcessPoolExecutor(1, mp_context=get_context("forkserver")) as pool:
         same_draws(fit.bootstrap(40), fit.bootstrap(40, executor=pool, threads=2))
 
 
@@ -321,6 +321,17 @@ def test_what_was_done_before_a_pool_broke_is_kept_if_asked_for():
     assert answers == [10, 11, 14, None, None]
 
 
+def test_a_pool_that_broke_leaves_no_worker_behind():
+    before = set(active_children())
+    with Workers(partial(ProcessPoolExecutor, 2, mp_context=SPAWN)) as workers:
+        with pytest.raises(sl.BackendError):
+            workers.run(square_or_die, [1] * 20 + [3] * 20, shared=10)
+    deadline = time.monotonic() + 30
+    while (left := set(active_children()) - before) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert left == set()
+
+
 def test_a_part_that_always_kills_its_worker_ends_the_call():
     with Workers(partial(ProcessPoolExecutor, 1, mp_context=SPAWN)) as workers:
         with pytest.raises(sl.BackendError, match=r"3 of 5 parts .* but the executor broke"):
@@ -410,6 +421,13 @@ def test_an_exception_of_a_part_is_raised_as_it_is_and_not_tried_again(executor,
     assert (caught.value.column, caught.value.rows) == ("loss", (3,))
     assert "in complain" in str(caught.value.__cause__)
     assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_an_exception_that_cannot_travel_is_told_in_words(pools):
+    with Workers(pools["processes"]) as workers:
+        with pytest.raises(sl.BackendError, match="OddError: column loss, row 3"):
+            workers.run(be_odd, [0])
+        assert workers.run(pow, [3], shared=2) == [8]
 
 
 def test_what_cannot_be_pickled_is_an_error_at_once(pools):

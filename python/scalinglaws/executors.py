@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import time
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ _UNKNOWN = 16
 _RETRIES = 3
 # Bytes from which data go to dask's workers themselves and not with the description of the work.
 _LARGE = 1 << 20
+# Seconds in which an executor that broke reports that of all its futures.
+_SETTLE = 0.5
 # What this process has read of what is shared: one entry, because a worker serves one call at a time.
 _READ: dict[str, Any] = {}
 
@@ -68,6 +71,13 @@ class Workers:
     -----
     A part is handed out again up to three times if its worker is lost, that is, if the future fails without
     an answer of the part. An exception that the part itself raises is an answer: it is raised here, once.
+
+    Examples
+    --------
+    >>> from concurrent.futures import ThreadPoolExecutor
+    >>> with ThreadPoolExecutor(2) as pool, Workers(pool) as workers:
+    ...     workers.run(pow, [1, 2, 3], shared=2)
+    [2, 4, 8]
     """
 
     def __init__(self, executor: ExecutorLike | None) -> None:
@@ -366,13 +376,32 @@ class _Job:
         _READ.pop(self.token, None)
 
     def _take_back(self) -> None:
-        for future in self.futures.values():
+        """Cancel what is still out, once an executor that is breaking has had time to say so of each future.
+
+        The thread of a process pool that reports a break dies of a future that was cancelled meanwhile (up to
+        Python 3.12), and then nobody ends the workers that are left, for which the program waits at its end.
+        """
+        out, self.futures = self.futures, {}
+        deadline = time.monotonic() + _SETTLE
+        while out and (left := deadline - time.monotonic()) > 0.0:
+            try:
+                number, ended = self.ended.get(timeout=left)
+            except Empty:
+                break
+            if out.get(number) is not ended:
+                continue
+            del out[number]
+            try:
+                ended.result()
+                break  # still at work, so not broken
+            except Exception:
+                continue
+        for future in out.values():
             try:
                 future.cancel()
             except Exception:
                 # What cannot be cancelled is not waited for either; the reason to stop is what matters.
                 continue
-        self.futures = {}
 
     def _submit(self, number: int) -> None:
         self.sent[number] = self.shipped
@@ -432,7 +461,16 @@ def _work(
         function, task = pickle.loads(part)
         return function(_read(token, payload), task), None, build
     except Exception as error:
-        return None, (error, traceback.format_exc()), build
+        return None, (_portable(error), traceback.format_exc()), build
+
+
+def _portable(error: Exception) -> Exception:
+    """Return an exception that survives the way back; one that does not would break a process pool."""
+    try:
+        pickle.loads(pickle.dumps(error))
+    except Exception:
+        return BackendError(f"{type(error).__name__}: {error}")
+    return error
 
 
 def _read(token: str, payload: bytes) -> Any:
