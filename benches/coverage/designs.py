@@ -199,6 +199,9 @@ _ONE = sl.Law(
 )
 
 
+_PURE = sl.Law("L ~ A / C**gamma", params={"A": _RANGES["A"], "gamma": _RANGES["alpha"]})
+
+
 def _loss(columns: Mapping[str, Array]) -> Array:
     return chinchilla(columns["N"], columns["D"])
 
@@ -207,6 +210,18 @@ def _all() -> tuple[Design, ...]:
     square, robust = sl.squared(), sl.huber(1e-3)
     grid = {"law": _TWO, "inputs": _isoflop, "truth": TRUTH, "target": _loss}
     return (
+        Design(
+            "control",
+            "eight runs of a power law without a floor, a straight line in logarithms: classical intervals "
+            "are exact, and what they miss is Monte-Carlo error; normal noise 0.005; squared loss",
+            False,
+            _PURE,
+            square,
+            lambda: {"C": np.geomspace(1e17, 1e21, 8)},
+            _normal(0.005),
+            {"A": _frontier(), "gamma": _ALONG},
+            lambda columns: _frontier() / columns["C"] ** _ALONG,
+        ),
         Design(
             "chinchilla",
             "the N and D of the 240 runs of Hoffmann et al.; normal noise 0.0075; Huber(1e-3)",

@@ -104,21 +104,21 @@ Written by `{command}`; every number, single parameters and
 Monte-Carlo errors included, is in [coverage.csv](coverage.csv). What follows from it is in the
 [guide](guide.md#which-interval) and in [decision 0010](decisions/0010-default-intervals.md).
 
-{sets:,} data sets of each design are simulated and fitted, from the truth and from 15 other starts; the lowest
-minimum counts. The truth is L = 1.82 + 482 / N^0.348 + 2085 / D^0.366 throughout, and noise is on the logarithm
-of L. A cell holds four numbers: how many percent of the intervals of nominal 50, 80, 90 and 95 percent hold the
-truth. Their Monte-Carlo errors are {_errors(sets)} points.
+{sets:,} data sets of each design are simulated and fitted, from the truth and from 15 other starts; the
+lowest minimum counts. The truth is L = 1.82 + 482 / N^0.348 + 2085 / D^0.366, or a law that follows from it,
+and noise is on the logarithm of L. A cell holds four numbers: how many percent of the intervals of nominal
+50, 80, 90 and 95 percent hold the truth. Their Monte-Carlo errors are {_errors(sets)} points.
 
 - **law**: the mean prediction, at a compute-optimal run in the middle of the data, and 1, 2 and 3 decades of
   compute beyond the largest run, N and D growing along the compute-optimal line.
 - **new run**: the measured loss of a fresh run there, with noise of its own.
-- **none**: data sets, in percent, for which the method has no interval (a fit at a bound has no standard error,
-  a refit did not converge). They are not among the intervals that are counted.
+- **none**: data sets, in percent, for which the method has no interval (a fit at a bound has no standard
+  error, a refit did not converge). They are not among the intervals that are counted.
 - **width**: median width of the 95 percent intervals over the range that holds the middle 95 percent of the
   estimates. Of profiles the first 100 data sets are followed to their ends.
 - **lowest**, **highest**: of the parameters, at each level.
-- Bootstraps have {draws} draws; `profile` and `delta` are `Fit.conf_int(method=...)` and `Fit.predict`, followed
-  by the kind of covariance; `clusters` stands for `by=`.
+- Bootstraps have {draws} draws; `profile` and `delta` are `Fit.conf_int(method=...)` and `Fit.predict`,
+  followed by the kind of covariance; `clusters` stands for `by=`.
 """.split("\n")
 
 
@@ -130,9 +130,9 @@ def _errors(sets: int) -> str:
 def _defaults(found: dict[str, list[Row]], seed: int) -> Iterator[str]:
     yield "## The defaults"
     yield ""
-    yield "`fit.conf_int(level)` and `fit.predict(data, level)`, with `by=` where runs share noise. **Bold**: more"
-    yield "than 2 points off nominal, in hard designs more than 5 points below, with two Monte-Carlo errors allowed"
-    yield "on top."
+    yield "`fit.conf_int(level)` and `fit.predict(data, level)`, with `by=` where runs share noise. **Bold**:"
+    yield "more than 2 points off nominal, in hard designs more than 5 points below, with two Monte-Carlo"
+    yield "errors allowed on top."
     yield ""
     yield "| design | kind | parameters, mean | lowest | highest | " + " | ".join(PLACES) + " |"
     yield "|---|---|---|---|---|" + "---|" * len(PLACES)
