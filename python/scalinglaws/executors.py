@@ -388,7 +388,7 @@ class _Job:
                 number, ended = self.ended.get(timeout=left)
             except Empty:
                 break
-            if out.get(number) is not ended:
+            if number not in out or out[number] is not ended:
                 continue
             del out[number]
             try:
