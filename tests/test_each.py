@@ -689,3 +689,15 @@ def test_one_exponent_and_one_factor_for_each_sampling_weight():
         assert fit.values[f"beta[{name}]"] == pytest.approx(beta[name], rel=1e-5)
         share = (fit.values["beta[p100]"] / fit.values[f"beta[{name}]"]) ** (1 / fit.values["alpha"])
         assert share == pytest.approx(p**0.32, rel=1e-5)
+
+
+def test_predictions_say_every_kind_of_covariance_that_they_rest_on():
+    rng = np.random.default_rng(0)
+    N = np.concatenate([np.geomspace(1e7, 1e10, 8), np.geomspace(1e7, 1e10, 20)])
+    data = ["few"] * 8 + ["many"] * 20
+    runs = {"N": N, "L": (1.5 + 400.0 / N**0.34) * np.exp(0.01 * rng.standard_normal(28)), "data": data}
+    law = "power_law_floor"
+    fits = sl.fit_each(law, runs, by="data", columns={"x": "N"}, residual="log", loss="squared")
+    at = {"N": [1e11, 1e11], "data": ["few", "many"]}
+    assert fits.predict(at, 0.9).kind == "classical or sandwich"
+    assert fits.predict(at, 0.9, kind="hessian").kind == "hessian"

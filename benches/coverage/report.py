@@ -104,10 +104,11 @@ Written by `{command}`; every number, single parameters and
 Monte-Carlo errors included, is in [coverage.csv](coverage.csv). What follows from it is in the
 [guide](guide.md#which-interval) and in [decision 0010](decisions/0010-default-intervals.md).
 
-{sets:,} data sets of each design are simulated and fitted, from the truth and from 15 other starts; the
-lowest minimum counts. The truth is L = 1.82 + 482 / N^0.348 + 2085 / D^0.366, or a law that follows from it,
-and noise is on the logarithm of L. A cell holds four numbers: how many percent of the intervals of nominal
-50, 80, 90 and 95 percent hold the truth. Their Monte-Carlo errors are {_errors(sets)} points.
+{sets:,} data sets of each design (or as many as its section says) are simulated and fitted, from the truth
+and from 15 other starts; the lowest minimum counts. The truth is L = 1.82 + 482 / N^0.348 + 2085 / D^0.366,
+or a law that follows from it, and noise is on the logarithm of L. A cell holds four numbers: how many percent
+of the intervals of nominal 50, 80, 90 and 95 percent hold the truth. The Monte-Carlo errors of {sets:,} data
+sets are {_errors(sets)} points.
 
 - **law**: the mean prediction, at a compute-optimal run in the middle of the data, and 1, 2 and 3 decades of
   compute beyond the largest run, N and D growing along the compute-optimal line.

@@ -124,7 +124,8 @@ class Fits(Mapping[Key, Fit]):
         level : float, optional
             Coverage of the interval, as for ``Fit.predict``.
         kind : {"sandwich", "classical", "hessian"}, optional
-            Covariance to use. With shared parameters it is that of the joint fit.
+            Covariance to use; by default each fit's own, as for `Fit.conf_int`. With shared parameters it is
+            that of the joint fit.
         new_run : bool
             Whether the interval is for the measured value of a new run.
 
@@ -154,7 +155,9 @@ class Fits(Mapping[Key, Fit]):
             return out if n is not None else float(out[0])
 
         mean, stderr, lower, upper = (gathered(name) for name in ("mean", "stderr", "lower", "upper"))
-        return Prediction(mean, stderr, lower, upper, level, parts[0].kind, new_run)
+        # Groups of few rows rest on another covariance than larger ones, unless the kind is given.
+        kinds = " or ".join(sorted({part.kind for part in parts}))
+        return Prediction(mean, stderr, lower, upper, level, kinds, new_run)
 
     def complaint(self, limit: int = 5) -> str:
         """Say which groups have no valid fit, and why.
