@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from .diagnostics import Diagnostics
     from .intervals import Interval
     from .jackknife import Jackknife
-    from .posterior import Posterior
     from .profile import Profile
     from .region import ProfileRegion
 
@@ -40,7 +39,6 @@ _LATER = {
     "Diagnostics": "diagnostics",
     "Interval": "intervals",
     "Jackknife": "jackknife",
-    "Posterior": "posterior",
     "Profile": "profile",
     "ProfileRegion": "region",
 }
@@ -64,7 +62,6 @@ __all__ = [
     "Law",
     "Loss",
     "Param",
-    "Posterior",
     "Prediction",
     "Prior",
     "Profile",
