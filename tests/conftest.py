@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -105,3 +106,8 @@ def drawn_inputs(law: Law, n: int, seed: int) -> Columns:
         labels = [key[len(name) + 1 : -1] for key in truth(law) if key.startswith(f"{name}[")]
         out[column] = rng.permutation(np.resize(labels, n))
     return out
+
+
+# Programs that a shell starts in the background ignore Ctrl-C, and tests of interrupts could wait for ever.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
