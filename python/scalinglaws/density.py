@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends.rust import compiled
-from .inference import rows
+from .inference import core_law, residuals, rows
 from .likelihood import log_normaliser, scale_limit
 from .priors import Prior
 from .problem import Problem
@@ -137,6 +137,14 @@ class Density:
         scale = (2.0 if quadratic else 1.0) * cost / float(self._counts.sum())
         scale = min(scale, 0.5 * scale_limit(self.problem.loss) * float(self._weights[0]))
         return float(max(scale, np.finfo(np.float64).tiny))
+
+    def sigma(self, theta: NDArray[np.float64]) -> float:
+        """Return the standard deviation of the residuals of weight one at parameters of shape (k,)."""
+        if not self.estimated:
+            return 1.0
+        _, residual = residuals(self.problem, theta)
+        square = float(self.problem.weights @ residual**2) / float(self._counts.sum())
+        return float(np.sqrt(max(square, np.finfo(np.float64).tiny)))
 
     def reflect(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return coordinates, shape (m, size), of which those beyond a bound are mirrored at it."""

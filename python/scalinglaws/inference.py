@@ -41,6 +41,7 @@ __all__ = [
     "CovKind",
     "Rows",
     "bread",
+    "core_law",
     "covariance",
     "evaluate",
     "residuals",
@@ -110,7 +111,7 @@ def evaluate(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64
     """
     values = problem.row_values(theta)
     columns = [*(problem.inputs[name] for name in problem.law.inputs), *values.values()]
-    return _spread(_core_law(problem).value(columns), problem.n)
+    return _spread(core_law(problem).value(columns), problem.n)
 
 
 def residuals(
@@ -155,7 +156,7 @@ def rows(
     Rows
         Rows of weight zero are left out.
     """
-    law, core = problem.law, _core_law(problem)
+    law, core = problem.law, core_law(problem)
     order = np.full(chosen.size, -1, dtype=np.intp)
     order[chosen] = np.arange(int(chosen.sum()))
     wanted = [name for name, where in problem.slots if chosen[where].any()]
@@ -542,7 +543,8 @@ def _bandwidth(problem: Problem, theta: NDArray[np.float64], copies: NDArray[np.
     return max(spread * (normal.inv_cdf(high) - normal.inv_cdf(low)), np.finfo(np.float64).tiny)
 
 
-def _core_law(problem: Problem) -> CoreLaw:
+def core_law(problem: Problem) -> CoreLaw:
+    """Return the compiled law of a problem."""
     return cast("Law", problem.law)._core
 
 
