@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends.rust import compiled
-from .inference import core_law, residuals, rows
+from .inference import residuals, rows
 from .likelihood import log_normaliser, scale_limit
 from .priors import Prior
 from .problem import Problem
@@ -92,6 +92,7 @@ class Density:
         self.problem = problem
         self.estimated = estimated
         self._core = compiled(dataclasses.replace(problem, priors={}))
+        self._held = np.array([problem.fixed.get(name, np.nan) for name in problem.names])
         self.names = tuple(n for n, free in zip(problem.names, problem.free, strict=True) if free)
         self.log = np.array(
             [priors[n].kind == "lognormal" if n in priors else flat[n] == "log" for n in self.names]
@@ -113,11 +114,10 @@ class Density:
 
     def natural(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return parameters, shape (m, k), and scales s, shape (m,), at coordinates of shape (m, size)."""
-        problem, p = self.problem, len(self.names)
-        theta = np.empty((len(x), len(problem.names)))
-        theta[:] = [problem.fixed.get(name, np.nan) for name in problem.names]
+        p = len(self.names)
+        theta = np.repeat(self._held[None, :], len(x), axis=0)
         with np.errstate(over="ignore"):
-            theta[:, problem.free] = np.where(self.log, np.exp(x[:, :p]), x[:, :p])
+            theta[:, self.problem.free] = np.where(self.log, np.exp(x[:, :p]), x[:, :p])
             scale = np.exp(x[:, p]) if self.estimated else np.ones(len(x))
         return theta, scale
 

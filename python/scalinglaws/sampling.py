@@ -31,11 +31,11 @@ __all__ = ["health", "sample"]
 _WALKERS = 24
 _LEAST = 72
 # Steps until an ensemble is looked at for the first time, and the most it is given to forget its start.
-_TUNE, _MOST = 300, 9_600
+_TUNE, _MOST = 150, 9_600
 # An ensemble has forgotten its start after this many autocorrelation times.
 _FORGOTTEN = 10.0
 # Autocorrelation times between draws that are kept.
-_APART = 3.0
+_APART = 2.0
 # Logarithm of the density below that of the best start at which another start is not worth a walker.
 _WORSE = 15.0
 # Bounds of what R-hat and effective sample size may be (Vehtari et al. 2021).
@@ -209,7 +209,7 @@ class _Ensemble:
         while True:
             history += [self.advance(1) for _ in range(goal - len(history))]
             tau = _autocorrelation(np.array(history[len(history) // 2 :]))
-            if steps is not None or len(history) >= min(3.0 * _FORGOTTEN * tau, _MOST):
+            if steps is not None or len(history) >= min(2.0 * _FORGOTTEN * tau, _MOST):
                 last = np.array(history[-2:])
                 self.accepted = float((np.diff(last, axis=0) != 0.0).any(axis=2).mean())
                 return tau

@@ -1,11 +1,12 @@
 """Moves of walkers along the curved ridges of a posterior.
 
-What a ladder of runs determines are the values of the law at the runs, not its parameters: in `E + A / N**alpha` very
-different parameters give nearly the same values. In the parameters the posterior is then a thin bent ridge, on which
-differences of walkers point in the wrong directions; in the values of the law at as many runs as there are
-parameters it is nearly normal (Ross 1970 calls these stable, Ratkowsky 1990 expected-value parameters). So a
-proposal is made there, and the parameters that give these values are found by Newton's method. A proposal counts only
-if the same method leads back from it, so that moves are reversible (Zappa, Holmes-Cerf and Goodman 2018).
+What a ladder of runs determines are the values of the law at the runs, not its parameters: in
+`E + A / N**alpha` very different parameters give nearly the same values. In the parameters the posterior is
+then a thin bent ridge, on which differences of walkers point in the wrong directions. In the values of the
+law at as many runs as there are parameters it is nearly normal (the stable parameters of Ross 1970). So
+proposals are made there, and the parameters that have these values are found by Newton's method. A proposal
+counts only if the same method leads back from it, which makes moves reversible (Zappa, Holmes-Cerf and
+Goodman 2018).
 """
 
 from __future__ import annotations
@@ -24,10 +25,10 @@ __all__ = ["Values", "make_moves"]
 
 _Array = NDArray[np.float64]
 
-# Newton steps, the longest of them in standard deviations, and when they have arrived, in the same unit.
-_STEPS, _LONGEST, _ARRIVED = 25, 3.0, 1e-9
+# Newton steps at most, the longest of them, and what may be missing in the end, in standard deviations.
+_STEPS, _LONGEST, _ARRIVED = 12, 3.0, 1e-7
 # How far from its origin the way back may end.
-_BACK = 1e-6
+_BACK = 1e-4
 
 
 class Values:
@@ -42,9 +43,9 @@ class Values:
 
     Notes
     -----
-    Runs are chosen by a QR factorisation with pivoting of the Jacobian at the origin, in which each prior is one more row:
-    its parameter stands for itself. The scale of the noise stands for itself, too. Values are
-    multiplied by a matrix that makes their derivatives at the origin the inverse of `spread`.
+    Runs are chosen by a QR factorisation with pivoting of the Jacobian at the origin, in which each prior is
+    one more row: its parameter stands for itself. So does the scale of the noise. Values are multiplied by a
+    matrix that makes their derivatives at the origin the inverse of `spread`.
     """
 
     def __init__(self, density: Density, origin: _Array) -> None:
@@ -68,8 +69,9 @@ class Values:
         self._runs = chosen[chosen < problem.n]
         self._own = known[chosen[chosen >= problem.n] - problem.n]
         self._inputs = [problem.inputs[name][self._runs] for name in law.inputs]
-        self._position = np.stack([problem.positions(name)[self._runs] for name in law.params], axis=1)
-        self._place = np.cumsum(problem.free) - 1
+        self._position = [problem.positions(name)[self._runs] for name in law.params]
+        self._grouped = bool(law.groups)
+        self._tiled: dict[int, list[_Array]] = {}
         _, slopes = self.at(origin[None, :])
         spread = density.frame(origin)[1]
         self._scale = np.linalg.inv(slopes[0] @ spread)
@@ -77,55 +79,69 @@ class Values:
         self._unspread = np.linalg.inv(spread)
 
     def at(self, x: _Array) -> tuple[_Array, _Array]:
-        """Return values, shape (m, size), and derivatives, shape (m, size, size), at coordinates (m, size)."""
+        """Return values, shape (m, size), and their derivatives, shape (m, size, size), at coordinates."""
         density = self._density
         problem = density.problem
-        core = core_law(problem)
+        core, params = core_law(problem), list(problem.law.params)
         m, n, size = len(x), len(self._runs), density.size
+        if m not in self._tiled:
+            self._tiled[m] = [np.tile(column, m) for column in self._inputs]
         theta, _ = density.natural(x)
-        params = list(problem.law.params)
-        columns = [np.tile(column, m) for column in self._inputs]
-        columns += [np.ascontiguousarray(theta[:, where].reshape(-1)) for where in self._position.T]
+        columns = self._tiled[m] + [theta[:, where].reshape(-1) for where in self._position]
         value = np.broadcast_to(core.value(columns), (m * n,)).reshape(m, n)
         gradient = np.broadcast_to(core.gradient(columns, params), (m * n, len(params))).reshape(m, n, -1)
         if problem.residual == "log":
             gradient, value = gradient / value[..., None], np.log(value)
-        natural = np.zeros((m, n, len(problem.names)))
-        line = np.arange(n)
-        for column, where in enumerate(self._position.T):
-            natural[:, line, where] += gradient[..., column]
+        if self._grouped:
+            # Of a grouped parameter one value acts on each run.
+            natural = np.zeros((m, n, len(problem.names)))
+            for column, where in enumerate(self._position):
+                natural[:, np.arange(n), where] = gradient[..., column]
+            gradient = natural
         stretch = np.where(density.log, theta[:, problem.free], 1.0)
         out, slopes = np.zeros((m, size)), np.zeros((m, size, size))
         p = len(density.names)
-        out[:, :n], slopes[:, :n, :p] = value, natural[..., problem.free] * stretch[:, None, :]
+        out[:, :n], slopes[:, :n, :p] = value, gradient[..., problem.free] * stretch[:, None, :]
         out[:, n:p] = x[:, self._own]
         slopes[:, np.arange(n, p), self._own] = 1.0
         if density.estimated:
             out[:, p], slopes[:, p, p] = x[:, p], 1.0
         return out, slopes
 
-    def solve(self, x: _Array, target: _Array) -> tuple[_Array, NDArray[np.bool_]]:
-        """Return coordinates with the wanted values, from a start of shape (m, size), and whether they were found."""
-        x = x.copy()
+    def solve(self, x: _Array, target: _Array, wanted: NDArray[np.bool_]) -> tuple[_Array, NDArray[np.bool_]]:
+        """Return coordinates with some values, and whether they were found.
+
+        Parameters
+        ----------
+        x : ndarray of float, shape (m, size)
+            Where to start.
+        target : ndarray of float, shape (m, size)
+            The values.
+        wanted : ndarray of bool, shape (m,)
+            Which of them to look for.
+
+        Returns
+        -------
+        x : ndarray of float, shape (m, size)
+            Coordinates.
+        found : ndarray of bool, shape (m,)
+            Whether they have the values.
+        """
+        x, lost = x.copy(), ~wanted
         done = np.zeros(len(x), dtype=np.bool_)
-        open_ = np.arange(len(x))
         with np.errstate(all="ignore"):
             for _ in range(_STEPS):
-                value, slopes = self.at(x[open_])
-                miss = (target[open_] - value) @ self._scale.T
-                scaled = self._scale @ slopes @ self.spread
-                fine = np.isfinite(scaled).all(axis=(1, 2)) & np.isfinite(miss).all(axis=1)
-                fine &= np.abs(np.linalg.det(np.where(fine[:, None, None], scaled, 1.0))) > 1e-12
-                arrived = fine & (np.abs(miss).max(axis=1) < _ARRIVED)
-                done[open_[arrived]] = True
-                fine &= ~arrived
-                open_, miss, scaled = open_[fine], miss[fine], scaled[fine]
-                if not open_.size:
+                # All of them every time: one call for many costs little more than for few.
+                value, slopes = self.at(x)
+                miss = (target - value) @ self._scale.T
+                lost |= ~(np.isfinite(slopes).all(axis=(1, 2)) & np.isfinite(miss).all(axis=1))
+                done = ~lost & (np.abs(miss).max(axis=1) < _ARRIVED)
+                going = np.flatnonzero(~(lost | done))
+                if not going.size:
                     break
-                step = np.linalg.solve(scaled, miss[..., None])[..., 0]
+                step = _solve(self._scale @ slopes[going] @ self.spread, miss[going])
                 length = np.sqrt((step**2).sum(axis=1, keepdims=True))
-                step *= np.minimum(1.0, _LONGEST / length)
-                x[open_] += step @ self.spread.T
+                x[going] += (step * np.minimum(1.0, _LONGEST / length)) @ self.spread.T
         return x, done
 
     def move(self, x: _Array, step: _Array) -> tuple[_Array, _Array]:
@@ -141,18 +157,22 @@ class Values:
         Returns
         -------
         there : ndarray of float, shape (m, size)
-            Coordinates; not a number where there is no way, or none back.
+            Coordinates.
         factor : ndarray of float, shape (m,)
-            What to add to the difference of log-densities; minus infinity where there is no way.
+            What to add to the difference of log-densities; minus infinity where there is no way, or none
+            back.
         """
         value, slopes = self.at(x)
         target = value + np.linalg.solve(self._scale, step.T).T
-        there, found = self.solve(x, target)
-        back, returned = self.solve(np.where(found[:, None], there, x), value)
+        there, found = self.solve(x, target, np.ones(len(x), dtype=np.bool_))
+        # Where the density is zero nobody goes, and the way back does not matter.
+        there = np.where(found[:, None], there, x)
+        found &= np.isfinite(self._density(there))
+        back, returned = self.solve(there, value, found)
         away = np.abs((back - x) @ self._unspread.T).max(axis=1)
         found &= returned & (away < _BACK)
         with np.errstate(all="ignore"):
-            _, ahead = self.at(np.where(found[:, None], there, x))
+            _, ahead = self.at(there)
             factor = np.linalg.slogdet(slopes)[1] - np.linalg.slogdet(ahead)[1]
         return there, np.where(found & np.isfinite(factor), factor, -np.inf)
 
@@ -163,6 +183,17 @@ class Values:
     def scaled(self, x: _Array) -> _Array:
         """Return the values in standard deviations, shape (m, size)."""
         return np.asarray(self.at(x)[0] @ self._scale.T)
+
+
+def _solve(matrices: _Array, right: _Array) -> _Array:
+    """Solve one system for each row; not a number where the matrix is singular."""
+    try:
+        return np.asarray(np.linalg.solve(matrices, right[..., None])[..., 0])
+    except np.linalg.LinAlgError:
+        singular = np.linalg.det(matrices) == 0.0
+        matrices = np.where(singular[:, None, None], np.eye(right.shape[1]), matrices)
+        out = np.linalg.solve(matrices, right[..., None])[..., 0]
+        return np.where(singular[:, None], np.nan, out)
 
 
 def make_moves(emcee: ModuleType, values: Values, origin: _Array) -> list[tuple[Any, float]]:
@@ -180,12 +211,14 @@ def make_moves(emcee: ModuleType, values: Values, origin: _Array) -> list[tuple[
     Returns
     -------
     list of (Move, float)
-        Differences of two other walkers (ter Braak 2006), mostly of values of the law, at the size that suits a
-        normal density; of the coordinates themselves; and at full length, a jump from basin to basin.
+        Differences of two other walkers (ter Braak 2006): mostly of values of the law, at the size that suits
+        a normal density and at half of it; of the coordinates; and at full length, from basin to basin.
     """
     full = 2.38 / math.sqrt(2.0 * origin.size)
 
-    class AlongValues(emcee.moves.RedBlueMove):  # type: ignore[misc]
+    base: Any = emcee.moves.RedBlueMove
+
+    class AlongValues(base):  # type: ignore[misc]
         """Differences of the values of the law."""
 
         def get_proposal(self, s: _Array, c: list[_Array], random: Any) -> tuple[_Array, _Array]:
