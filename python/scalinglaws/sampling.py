@@ -31,7 +31,7 @@ __all__ = ["health", "sample"]
 _WALKERS = 24
 _LEAST = 72
 # Steps until an ensemble is looked at for the first time, and the most it is given to forget its start.
-_TUNE, _MOST = 150, 9_600
+_TUNE, _MOST = 300, 9_600
 # An ensemble has forgotten its start after this many autocorrelation times.
 _FORGOTTEN = 10.0
 # Autocorrelation times between draws that are kept.

@@ -26,7 +26,7 @@ __all__ = ["Values", "make_moves"]
 _Array = NDArray[np.float64]
 
 # Newton steps at most, the longest of them, and what may be missing in the end, in standard deviations.
-_STEPS, _LONGEST, _ARRIVED = 12, 3.0, 1e-7
+_STEPS, _LONGEST, _ARRIVED = 6, 50.0, 1e-7
 # How far from its origin the way back may end.
 _BACK = 1e-4
 
