@@ -89,7 +89,8 @@ class Values:
         theta, _ = density.natural(x)
         columns = self._tiled[m] + [theta[:, where].reshape(-1) for where in self._position]
         value = np.broadcast_to(core.value(columns), (m * n,)).reshape(m, n)
-        gradient = np.broadcast_to(core.gradient(columns, params), (m * n, len(params))).reshape(m, n, -1)
+        k = len(params)
+        gradient = np.broadcast_to(core.gradient(columns, params), (m * n, k)).reshape(m, n, k)
         if problem.residual == "log":
             gradient, value = gradient / value[..., None], np.log(value)
         if self._grouped:
