@@ -12,6 +12,7 @@ import pytest
 import scalinglaws as sl
 from scalinglaws.density import Density, flat_units
 from scalinglaws.likelihood import draw_residuals, log_normaliser
+from scalinglaws.walking import Values
 from scipy import integrate, stats
 
 az = pytest.importorskip("arviz_stats.base").array_stats
@@ -52,7 +53,7 @@ def by_quadrature(log_density, low, high, n=20001):
 
 def test_marginals_of_a_linear_law_are_students_t_and_the_noise_is_inverse_chi_square():
     fit = fit_line()
-    post = fit.sample(1500, 2)
+    post = fit.sample(1000, 2)
     assert post.valid
     assert post.flat == {"a": "linear", "b": "linear"}
     errors = fit.stderr()
@@ -67,7 +68,7 @@ def test_known_noise_and_a_normal_prior_give_the_exact_normal_posterior():
     rows = line()
     priors = {"b": sl.normal(1.5, 0.2)}
     fit = sl.fit(LINE, rows, starts={"a": 0.0, "b": 0.0}, weights=np.full(10, 0.3**-2), priors=priors)
-    post = fit.sample(1500, 2, noise="weights")
+    post = fit.sample(1000, 2, noise="weights")
     X = np.column_stack([np.ones(10), rows["x"]])
     precision = X.T @ X / 0.3**2 + np.diag([0.0, 0.2**-2])
     cov = np.linalg.inv(precision)
@@ -84,13 +85,15 @@ def test_priors_are_densities_whatever_the_noise_though_the_fit_takes_them_as_pe
     """Unweighted rows with noise of 0.3 count as if it were 1, so the fit believes the prior too much."""
     prior = {"b": sl.normal(1.5, 0.2)}
     fit, plain = fit_line(priors=prior), fit_line()
-    post = fit.sample()
+    post = fit.sample(500, 2)
     assert abs(fit.values["b"] - 1.5) < 0.5 * abs(plain.values["b"] - 1.5)
     assert abs(post.mean["b"] - fit.values["b"]) > 0.3 * post.stderr()["b"]
-    given = plain.sample(priors=prior)
+    given = plain.sample(500, 2, priors=prior)
     assert given.priors == prior
     assert given.mean["b"] == pytest.approx(post.mean["b"], abs=0.25 * post.stderr()["b"])
-    assert fit.sample(priors={}).mean["b"] == pytest.approx(plain.values["b"], abs=0.25 * post.stderr()["b"])
+    assert fit.sample(500, 2, priors={}).mean["b"] == pytest.approx(
+        plain.values["b"], abs=0.25 * post.stderr()["b"]
+    )
 
 
 def test_a_bound_cuts_the_density_off():
@@ -99,7 +102,7 @@ def test_a_bound_cuts_the_density_off():
     with pytest.warns(sl.FitWarning, match="bound"):
         fit = sl.fit(law, {"y": y})
     assert fit.status == "bound"
-    post = fit.sample(1500, 2)
+    post = fit.sample(1000, 2)
     t = stats.t(len(y) - 1, y.mean(), y.std(ddof=1) / math.sqrt(len(y)))
     n = len(y)
 
@@ -116,7 +119,7 @@ def test_a_coefficient_is_flat_in_the_unit_of_its_starts(sampling):
     law = sl.Law("y ~ A * x", params={"A": sl.Param("positive", start=(0.1, 10.0), sampling=sampling)})
     x = np.array([1.0, 2.0, 3.0])
     fit = sl.fit(law, {"x": x, "y": np.array([1.2, 1.0, 2.1])}, weights=np.full(3, 10.0))
-    post = fit.sample(1500, 2, noise="weights")
+    post = fit.sample(1000, 2, noise="weights")
     y = fit._problem.target
 
     def log_density(A):
@@ -130,7 +133,7 @@ def test_a_lognormal_prior_is_a_density_of_the_parameter():
     law = sl.Law("y ~ A * x", params={"A": sl.Param("real", start=(0.1, 10.0))})
     x, prior = np.array([1.0, 2.0, 3.0]), sl.lognormal(0.3, 0.4)
     fit = sl.fit(law, {"x": x, "y": np.array([1.2, 1.0, 2.1])})
-    post = fit.sample(1500, 2, noise="weights", priors={"A": prior})
+    post = fit.sample(1000, 2, noise="weights", priors={"A": prior})
     y = fit._problem.target
 
     def log_density(A):
@@ -193,7 +196,7 @@ def test_heavy_tails_have_no_density():
 
 @pytest.mark.parametrize("loss", LOSSES, ids=str)
 def test_residuals_are_drawn_from_their_density(loss):
-    draws = draw_residuals(loss, np.full(20_000, 0.2), np.random.default_rng(1))
+    draws = draw_residuals(loss, np.full(4_000, 0.2), np.random.default_rng(1))
     total = math.exp(log_normaliser(loss, np.array([0.2])).item())
 
     def cdf(point):
@@ -207,7 +210,7 @@ def test_residuals_are_drawn_from_their_density(loss):
 def test_posterior_of_a_median_is_that_of_laplaces_distribution():
     y = np.array([0.1, 0.4, 0.45, 0.9, 1.7, 2.5, 3.0])
     fit = sl.fit(CONSTANT, {"y": y}, loss="absolute", starts={"a": 0.5})
-    post = fit.sample(1500, 2)
+    post = fit.sample(1000, 2)
 
     def log_density(a):
         return -len(y) * math.log(np.abs(y - a).sum())
@@ -220,7 +223,7 @@ def test_posterior_under_a_robust_loss_is_that_of_its_density_with_unknown_scale
     y = np.array([0.1, 0.4, 0.45, 0.5, 0.9, 1.7, 2.5, 3.0, 0.7])
     w = np.linspace(0.5, 1.5, y.size)
     fit = sl.fit(CONSTANT, {"y": y}, loss=loss, starts={"a": 0.5}, weights=w)
-    post = fit.sample(1500, 2)
+    post = fit.sample(1000, 2)
     logs = np.linspace(-12.0, 6.0, 1201)
     norm = sum(log_normaliser(loss, np.exp(logs) / one) for one in w)
 
@@ -233,51 +236,68 @@ def test_posterior_under_a_robust_loss_is_that_of_its_density_with_unknown_scale
 # ---- real ladders
 
 
-def compare(post, boot, what):
-    """Return the ratio of the standard deviations of a quantity, and the shift of its median in them."""
-    a, b = post.apply(what), boot.apply(what)
-    sd = b.stderr()
-    return a.stderr() / sd, (np.median(a.draws) - np.median(b.draws[boot.ok])) / sd
-
-
-def test_posterior_agrees_with_the_parametric_bootstrap_on_the_overtraining_grid(read_table):
-    """33 runs, four parameters: both assume normal noise, and the runs outweigh the flat priors."""
+def overtraining_grid(read_table):
     runs = read_table("overtraining.csv", train_set="redpajama", role="grid")
     fit = sl.fit("overtraining", runs, residual="log")
-    post, boot = fit.sample(), fit.bootstrap(4000, kind="parametric")
-    assert post.valid
-    for what in ("E", "eta", "log(a)", "log(b)"):
-        ratio, shift = compare(post, boot, what)
-        assert 0.88 < ratio < 1.12, what
-        assert abs(shift) < 0.2, what
-    large = {"C": 2.4e21, "M": 20.0}
-    a, b = post.predict(large, 0.95), boot.predict(large, 0.95)
-    assert a.stderr == pytest.approx(b.stderr, rel=0.1)
-    assert a.lower == pytest.approx(b.lower, abs=0.2 * b.stderr)
-    assert a.upper == pytest.approx(b.upper, abs=0.2 * b.stderr)
+    return fit, ("E", "log(a)", "log(b)", "eta"), {"C": 2.4e21, "M": 20.0}
 
 
-def test_posterior_agrees_with_the_parametric_bootstrap_on_the_olmo_ladder_where_the_runs_decide(read_table):
-    """16 runs, five parameters: exponents agree, the lower end of E does not.
-
-    The runs let E go down to 0 along a ridge on which alpha and A make up for it (so does the profile). The
-    bootstrap spreads refits over it; flat priors give its narrow end little volume.
-    """
+def olmo_ladder(read_table):
     runs, _ = measured.ladder(read_table)
     fit = sl.fit("chinchilla", runs, columns={"L": "bpb_piqa_val"}, loss="squared")
+    return fit, ("E", "log(A)", "log(B)", "alpha", "beta"), {"N": 13.7e9, "D": 5e12}
+
+
+@pytest.mark.parametrize("ladder", [overtraining_grid, olmo_ladder])
+def test_posterior_agrees_with_the_parametric_bootstrap_on_real_ladders(read_table, ladder):
+    """32 runs for four parameters, 16 for five: both methods take the noise as normal, and priors are flat.
+
+    The bootstrap takes the estimated noise as known. The posterior does not, so it is wider as Student's t is
+    wider than the normal distribution. The allowance is for some 1,500 effective draws and the curvature.
+    """
+    fit, quantities, far = ladder(read_table)
     post, boot = fit.sample(), fit.bootstrap(4000, kind="parametric")
     assert post.valid
-    for what in ("alpha", "beta", "log(B)"):
-        ratio, shift = compare(post, boot, what)
-        assert 0.75 < ratio < 1.25, what
-        assert abs(shift) < 0.35, what
-    assert fit.profile("E", level=0.95, points=0).lower < post.conf_int(0.95)["E"].lower - 0.1
-    assert boot.conf_int(0.95)["E"].lower < post.conf_int(0.95)["E"].lower - 0.1
-    assert post.conf_int(0.95)["E"].upper == pytest.approx(boot.conf_int(0.95)["E"].upper, rel=0.03)
+    wider = math.sqrt(fit.dof / (fit.dof - 2.0))
+    for what in quantities:
+        a, b = post.apply(what), boot.apply(what)
+        sd = b.stderr()
+        assert a.stderr() / sd == pytest.approx(wider, rel=0.12), what
+        assert np.median(a.draws) == pytest.approx(np.median(b.draws[boot.ok]), abs=0.25 * sd), what
+        assert list(a.conf_int(0.8)) == pytest.approx(list(b.conf_int(0.8)), abs=0.35 * sd), what
+    a, b = post.predict(far, 0.8), boot.predict(far, 0.8)
+    assert a.stderr == pytest.approx(wider * b.stderr, rel=0.12)
+    assert [a.lower, a.upper] == pytest.approx([b.lower, b.upper], abs=0.25 * b.stderr)
+
+
+def test_a_bent_ridge_is_walked_to_its_end(read_table):
+    """The profile of alpha, with the volume of the others by Laplace's method, is its marginal density.
+
+    Moves along differences of parameters alone stopped at 0.16, with R-hat below 1.01: walkers that were not
+    on the thin end of the ridge could not get there.
+    """
+    runs, _ = measured.ladder(read_table)
+    options = {"columns": {"L": "bpb_hellaswag_val"}, "loss": "squared", "starts": 16}
+    fit = sl.fit("chinchilla", runs, **options)
+    post = fit.sample()
+    grid = np.linspace(0.075, 0.7, 26)
+    log = []
+    for alpha in grid:
+        held = sl.fit("chinchilla", runs, fixed={"alpha": alpha}, **options)
+        # The covariance of E, log A, log B and beta; that of the noise is in the power of the sum of squares.
+        places = [0, 1, 2, 4]
+        scale = np.array([held.values[name] if name in "AB" else 1.0 for name in ("E", "A", "B", "beta")])
+        cov = held.cov("classical")[np.ix_(places, places)] / np.outer(scale, scale) / (held.rss / held.dof)
+        log.append(-0.5 * (16 - 4) * math.log(held.rss) + 0.5 * np.linalg.slogdet(cov)[1])
+    mass = integrate.cumulative_trapezoid(np.exp(np.array(log) - max(log)), grid, initial=0.0)
+    ends = np.interp([0.025, 0.1, 0.5, 0.9, 0.975], mass / mass[-1], grid)
+    draws = post.apply("alpha").draws
+    assert np.quantile(draws, [0.025, 0.1, 0.5, 0.9, 0.975]) == pytest.approx(ends, abs=0.02)
+    assert draws.min() < 0.07
 
 
 def test_the_ladder_under_its_own_narrow_huber_loss_converges(read_table):
-    """The loss of the paper has a core a tenth as wide as the residuals: a kink, which defeats gradients."""
+    """The loss of the paper has a core a tenth as wide as the residuals, all but a kink."""
     runs, _ = measured.ladder(read_table)
     fit = sl.fit("chinchilla", runs, columns={"L": "bpb_hellaswag_val"})
     post = fit.sample()
@@ -290,9 +310,44 @@ def test_five_runs_for_four_parameters_need_priors(read_table):
     runs = read_table("overtraining.csv", train_set="redpajama", loss_fit="1")
     fit = sl.fit("overtraining", runs)
     with pytest.warns(sl.FitWarning, match="do not bound a from below"):
-        post = fit.sample()
+        post = fit.sample(300, 2)
     assert not post.valid
     assert "NOT VALID" in post.summary()
+
+
+@pytest.mark.parametrize("residual", ["linear", "log"])
+def test_values_of_the_law_and_their_derivatives_are_consistent_and_moves_lead_back(residual):
+    law = sl.Law(
+        "L ~ E + A[kind] / N**alpha",
+        params={
+            "E": sl.Param("positive", start=(0.5, 2.0), sampling="log"),
+            "A": sl.Param("positive", start=(1.0, 100.0), sampling="log"),
+            "alpha": sl.Param("real", start=(0.1, 1.0)),
+        },
+    )
+    N, kind = np.geomspace(1e2, 1e5, 12), ["u", "v"] * 6
+    scale = np.array([20.0, 30.0] * 6)
+    noise = 0.01 * np.random.default_rng(2).standard_normal(12)
+    rows = {"N": N, "kind": kind, "L": (1.5 + scale / N**0.4) * np.exp(noise)}
+    fit = sl.fit(law, rows, residual=residual, priors={"E": sl.normal(1.5, 5.0)})
+    problem = fit._problem
+    density = Density(
+        problem, problem.priors, flat_units(problem, fit._theta, problem.priors), estimated=True
+    )
+    origin = density.coordinates(fit._theta)
+    values = Values(density, origin)
+    x = origin + 0.1 * np.random.default_rng(3).standard_normal((5, density.size))
+    _, slopes = values.at(x)
+    for j in range(density.size):
+        step = 1e-6 * np.eye(density.size)[j]
+        numeric = (values.at(x + step)[0] - values.at(x - step)[0]) / 2e-6
+        assert slopes[..., j] == pytest.approx(numeric, rel=1e-6, abs=1e-8)
+    there, factor = values.move(x, np.full(x.shape, 0.3))
+    assert np.isfinite(factor).all()
+    assert values.scaled(there) - values.scaled(x) == pytest.approx(np.full(x.shape, 0.3), abs=1e-6)
+    back, other = values.move(there, np.full(x.shape, -0.3))
+    assert back == pytest.approx(x, abs=1e-6)
+    assert other == pytest.approx(-factor, abs=1e-6)
 
 
 # ---- what comes back
@@ -300,12 +355,12 @@ def test_five_runs_for_four_parameters_need_priors(read_table):
 
 def test_draws_are_a_function_of_the_seed_and_chains_are_added():
     fit = fit_line()
-    two, three = fit.sample(400, 2, rng=5, tune=300), fit.sample(400, 3, rng=5, tune=300)
+    two, three = fit.sample(500, 2, rng=5), fit.sample(500, 3, rng=5)
     assert (three.draws[:2] == two.draws).all()
     assert (three.noise[:2] == two.noise).all()
-    assert not (fit.sample(400, 2, rng=6, tune=300).draws == two.draws).any()
+    assert not (fit.sample(500, 2, rng=6).draws == two.draws).any()
     state = np.random.get_state()[1].copy()
-    fit.sample(1000, 1, tune=300)
+    fit.sample(800, 1)
     assert (np.random.get_state()[1] == state).all()
 
 
@@ -330,18 +385,18 @@ def test_too_few_draws_are_said_to_be_too_few():
 def test_fixed_and_tied_parameters_are_in_the_draws():
     law = sl.Law("y ~ a + b * x + c", params={**REAL, "c": sl.Param("real", value=0.5)})
     fit = sl.fit(law, line(), starts={"a": 0.0, "b": 0.0})
-    post = fit.sample(300)
+    post = fit.sample(500, 2)
     assert post.names == ("a", "b", "c")
     assert (post.draws[..., 2] == 0.5).all()
     assert math.isnan(post.rhat["c"])
     assert "fixed" in post.summary()
-    tied = sl.fit(LINE, line(), fixed={"a": "b / 2"}, starts={"b": 0.0}).sample(300)
+    tied = sl.fit(LINE, line(), fixed={"a": "b / 2"}, starts={"b": 0.0}).sample(500, 2)
     assert tied.draws[..., 0] == pytest.approx(tied.draws[..., 1] / 2)
 
 
 def test_quantities_and_predictions_follow_from_the_draws():
     fit = fit_line()
-    post = fit.sample(1500, 2)
+    post = fit.sample(1000, 2)
     ratio = post.apply("a / b")
     flat = post.draws.reshape(-1, 2)
     assert (ratio.draws == flat[:, 0] / flat[:, 1]).all()
@@ -371,9 +426,9 @@ def test_draws_become_data_sets_with_names_and_categories():
     )
     rows = {**line(12), "kind": ["u", "v"] * 6}
     fit = sl.fit(law, rows)
-    post = fit.sample(400)
+    post = fit.sample(500, 2)
     data = post.to_xarray()
-    assert dict(data.sizes) == {"chain": 4, "draw": 400, "kind": 2}
+    assert dict(data.sizes) == {"chain": 2, "draw": 500, "kind": 2}
     assert list(data.coords["kind"].values) == ["u", "v"]
     assert (data["a"].sel(kind="v").values == post.draws[..., post.names.index("a[v]")]).all()
     assert data["noise"].dims == ("chain", "draw")
@@ -387,7 +442,7 @@ def test_draws_become_data_sets_with_names_and_categories():
 
 def test_progress_counts_draws_and_an_interrupt_stops():
     seen = []
-    fit_line().sample(400, 4, progress=lambda done, total: seen.append((done, total)))
+    fit_line().sample(800, 2, progress=lambda done, total: seen.append((done, total)))
     assert seen[-1] == (1600, 1600)
     assert [done for done, _ in seen] == sorted(done for done, _ in seen)
 
@@ -449,7 +504,7 @@ def test_as_many_parameters_as_runs_leave_no_noise():
     fit = sl.fit(LINE, {"x": np.array([0.0, 1.0]), "y": np.array([1.0, 3.0])}, starts={"a": 0.0, "b": 0.0})
     with pytest.raises(ValueError, match="noise='weights'"):
         fit.sample()
-    assert fit.sample(noise="weights").valid
+    assert fit.sample(500, 2, noise="weights").valid
 
 
 def test_a_direction_that_the_runs_leave_open_needs_a_prior():
@@ -458,7 +513,7 @@ def test_a_direction_that_the_runs_leave_open_needs_a_prior():
         fit = sl.fit(law, line(), starts={"a": 0.0, "b": 0.0, "c": 0.0})
     with pytest.raises(ValueError, match="do not determine b and c"):
         fit.sample()
-    post = fit.sample(priors={"c": sl.normal(0.0, 0.1)})
+    post = fit.sample(500, 2, priors={"c": sl.normal(0.0, 0.1)})
     assert post.valid, post.message
     assert post.stderr()["c"] == pytest.approx(0.1, rel=0.15)
 

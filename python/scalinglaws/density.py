@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .backends.rust import compiled
-from .inference import rows
+from .inference import residuals, rows
 from .likelihood import log_normaliser, scale_limit
 from .priors import Prior
 from .problem import Problem
@@ -92,6 +92,7 @@ class Density:
         self.problem = problem
         self.estimated = estimated
         self._core = compiled(dataclasses.replace(problem, priors={}))
+        self._held = np.array([problem.fixed.get(name, np.nan) for name in problem.names])
         self.names = tuple(n for n, free in zip(problem.names, problem.free, strict=True) if free)
         self.log = np.array(
             [priors[n].kind == "lognormal" if n in priors else flat[n] == "log" for n in self.names]
@@ -113,11 +114,10 @@ class Density:
 
     def natural(self, x: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return parameters, shape (m, k), and scales s, shape (m,), at coordinates of shape (m, size)."""
-        problem, p = self.problem, len(self.names)
-        theta = np.empty((len(x), len(problem.names)))
-        theta[:] = [problem.fixed.get(name, np.nan) for name in problem.names]
+        p = len(self.names)
+        theta = np.repeat(self._held[None, :], len(x), axis=0)
         with np.errstate(over="ignore"):
-            theta[:, problem.free] = np.where(self.log, np.exp(x[:, :p]), x[:, :p])
+            theta[:, self.problem.free] = np.where(self.log, np.exp(x[:, :p]), x[:, :p])
             scale = np.exp(x[:, p]) if self.estimated else np.ones(len(x))
         return theta, scale
 
@@ -137,6 +137,14 @@ class Density:
         scale = (2.0 if quadratic else 1.0) * cost / float(self._counts.sum())
         scale = min(scale, 0.5 * scale_limit(self.problem.loss) * float(self._weights[0]))
         return float(max(scale, np.finfo(np.float64).tiny))
+
+    def sigma(self, theta: NDArray[np.float64]) -> float:
+        """Return the standard deviation of the residuals of weight one at parameters of shape (k,)."""
+        if not self.estimated:
+            return 1.0
+        _, residual = residuals(self.problem, theta)
+        square = float(self.problem.weights @ residual**2) / float(self._counts.sum())
+        return float(np.sqrt(max(square, np.finfo(np.float64).tiny)))
 
     def reflect(self, x: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return coordinates, shape (m, size), of which those beyond a bound are mirrored at it."""

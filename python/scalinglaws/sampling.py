@@ -20,11 +20,12 @@ from .priors import Prior
 from .recipe import check_progress, spread_priors
 from .starts import Rng, seed_of
 from .verdict import judge
+from .walking import Values, make_moves
 
 if TYPE_CHECKING:
     from .result import Fit
 
-__all__ = ["sample"]
+__all__ = ["health", "sample"]
 
 # Walkers of one ensemble: fewer take smaller and worse steps, because a step is the difference of two others.
 _WALKERS = 24
@@ -34,7 +35,7 @@ _TUNE, _MOST = 300, 9_600
 # An ensemble has forgotten its start after this many autocorrelation times.
 _FORGOTTEN = 10.0
 # Autocorrelation times between draws that are kept.
-_APART = 3.0
+_APART = 2.0
 # Logarithm of the density below that of the best start at which another start is not worth a walker.
 _WORSE = 15.0
 # Bounds of what R-hat and effective sample size may be (Vehtari et al. 2021).
@@ -112,8 +113,8 @@ def sample(
     root = fit.loss.kind not in ("absolute", "quantile")
     width = (np.sqrt(scale) if root else scale).reshape(chains, -1)
     columns = dict(zip(fit.names, np.moveaxis(full, -1, 0), strict=True)) | {"noise": width}
-    health = _health(columns, (chains, rounds, walkers))
-    faults = _faults(mode, density, health, taus, tuned)
+    found = health(columns, (chains, rounds, walkers))
+    faults = _faults(mode, density, found, taus, tuned)
     out = Posterior(
         fit=fit,
         seed=seed,
@@ -127,9 +128,9 @@ def sample(
             for name, log in zip(density.names, density.log, strict=True)
             if name not in known
         },
-        rhat=health["rhat"],
-        ess_bulk=health["bulk"],
-        ess_tail=health["tail"],
+        rhat=found["rhat"],
+        ess_bulk=found["bulk"],
+        ess_tail=found["tail"],
         tune=tuple(tuned),
         thin=tuple(max(1, math.ceil(_APART * tau)) for tau in taus),
         acceptance=float(np.mean(accepted)),
@@ -142,11 +143,7 @@ def sample(
 
 
 class _Ensemble:
-    """One ensemble of walkers and its position.
-
-    Walkers move by differences of two others (ter Braak 2006), at the size that suits a normal density, at
-    half of it for bends, and at full length, which is a jump from basin to basin.
-    """
+    """One ensemble of walkers and its position."""
 
     def __init__(
         self,
@@ -160,9 +157,8 @@ class _Ensemble:
         _, self._spread = density.frame(starts[0])
         self._origin = starts[0]
         self._density = density
-        full = 2.38 / math.sqrt(2.0 * density.size)
-        sizes = {full: 0.5, 0.5 * full: 0.4, 1.0: 0.1}
-        moves = [(emcee.moves.DEMove(gamma0=size), share) for size, share in sizes.items()]
+        self._values = Values(density, starts[0])
+        moves = make_moves(emcee, self._values, starts[0])
         self._sampler = emcee.EnsembleSampler(
             walkers, density.size, self._log_density, moves=moves, vectorize=True
         )
@@ -182,14 +178,19 @@ class _Ensemble:
     ) -> NDArray[np.float64]:
         """Twice as wide as the information says, around every start; drawn in where the density is low."""
         centers = np.array([starts[i % len(starts)] for i in range(walkers)])
-        away = 2.0 * rng.standard_normal(centers.shape) @ self._spread.T
+        away = 2.0 * rng.standard_normal(centers.shape)
         floor = self._density(centers) - 10.0 * self._density.size
+        first = centers.copy()
+        left = np.arange(walkers)
         for _ in range(60):
-            first = self._density.reflect(centers + away)
-            low = self._density(first) < floor
-            if not low.any():
+            there, factor = self._values.move(centers[left], away[left])
+            there = np.where(np.isfinite(factor)[:, None], there, centers[left])
+            low = ~np.isfinite(factor) | (self._density(there) < floor[left])
+            first[left] = there
+            left = left[low]
+            if not left.size:
                 break
-            away[low] *= 0.7
+            away[left] *= 0.8
         return np.asarray((first - self._origin) @ self._inverse.T)
 
     def advance(self, steps: int) -> NDArray[np.float64]:
@@ -208,7 +209,7 @@ class _Ensemble:
         while True:
             history += [self.advance(1) for _ in range(goal - len(history))]
             tau = _autocorrelation(np.array(history[len(history) // 2 :]))
-            if steps is not None or len(history) >= min(3.0 * _FORGOTTEN * tau, _MOST):
+            if steps is not None or len(history) >= min(2.0 * _FORGOTTEN * tau, _MOST):
                 last = np.array(history[-2:])
                 self.accepted = float((np.diff(last, axis=0) != 0.0).any(axis=2).mean())
                 return tau
@@ -280,7 +281,7 @@ def _check_determined(density: Density, x: NDArray[np.float64]) -> None:
         )
 
 
-def _health(
+def health(
     columns: Mapping[str, NDArray[np.float64]], shape: tuple[int, int, int]
 ) -> dict[str, dict[str, float]]:
     """R-hat and effective sample sizes of columns of shape (chains, rounds * walkers)."""
@@ -302,18 +303,18 @@ def _health(
 def _faults(
     fit: Fit,
     density: Density,
-    health: Mapping[str, Mapping[str, float]],
+    found: Mapping[str, Mapping[str, float]],
     taus: list[float],
     tuned: list[int],
 ) -> list[str]:
     faults = []
-    worst = max(health["rhat"], key=lambda name: np.nan_to_num(health["rhat"][name]))
-    if health["rhat"][worst] > _RHAT:
-        faults.append(f"R-hat of {worst} is {health['rhat'][worst]:.3f}: take more draws, or a longer tune")
+    worst = max(found["rhat"], key=lambda name: np.nan_to_num(found["rhat"][name]))
+    if found["rhat"][worst] > _RHAT:
+        faults.append(f"R-hat of {worst} is {found['rhat'][worst]:.3f}: take more draws, or a longer tune")
     for kind in ("bulk", "tail"):
-        least = min(health[kind], key=lambda name: np.nan_to_num(health[kind][name], nan=np.inf))
-        if health[kind][least] < _ESS:
-            faults.append(f"{least} has {health[kind][least]:.0f} effective draws ({kind}): take more draws")
+        least = min(found[kind], key=lambda name: np.nan_to_num(found[kind][name], nan=np.inf))
+        if found[kind][least] < _ESS:
+            faults.append(f"{least} has {found[kind][least]:.0f} effective draws ({kind}): take more draws")
             break
     if any(tuned[i] < _FORGOTTEN * taus[i] for i in range(len(taus))):
         faults.append(

@@ -515,7 +515,7 @@ class Uncertainty:
         chains : int
             Number of chains.
         tune : int, optional
-            Steps before the first draw; by default as many as it takes: thirty autocorrelation times.
+            Steps before the first draw; by default as many as it takes: twenty autocorrelation times.
         noise : {"estimated", "weights"}
             Whether the scale s of the noise is unknown, with the prior 1 / s, or 1: then weights are
             1 / sigma**2 of each run.
