@@ -375,15 +375,17 @@ def test_an_interrupt_keeps_the_draws_done_so_far(fit):
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", sl.FitWarning)
-        boot = fit.bootstrap(400_000, rng=5, progress=interrupter(), on_interrupt="keep", threads=1)
+        # Half a minute of work, so that even a busy machine comes to look at the keyboard.
+        options = {"rng": 5, "starts_per_draw": 16, "threads": 1}
+        boot = fit.bootstrap(200_000, progress=interrupter(), on_interrupt="keep", **options)
     done = int(boot.ok.sum())
-    assert 0 < done < 400_000
-    assert boot.failures["cancelled"] == 400_000 - done
-    few = fit.bootstrap(50, rng=5)
+    assert 0 < done < 200_000
+    assert boot.failures["cancelled"] == 200_000 - done
+    few = fit.bootstrap(50, **options)
     both = boot.ok[:50]
     assert_array_equal(boot.draws[:50][both], few.draws[both])
     with pytest.raises(KeyboardInterrupt):
-        fit.bootstrap(400_000, rng=5, progress=interrupter())
+        fit.bootstrap(200_000, progress=interrupter(), **options)
 
 
 @pytest.mark.parametrize("options", [{}, {"kind": "wild", "by": "run"}, {"kind": "parametric"}])

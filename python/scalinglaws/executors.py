@@ -251,7 +251,12 @@ class Workers:
         if self._client is not None:
             self._client.close()
         elif executor is not None and hasattr(executor, "shutdown"):
+            # Before the shutdown, which forgets them. Processes whose work nobody wants any more would keep
+            # the program from ending: the thread that looks after them may have died of a cancelled future.
+            left = () if wait else tuple((getattr(executor, "_processes", None) or {}).values())
             executor.shutdown(wait=wait)
+            for process in left:
+                process.terminate()
 
     def _size(self) -> int:
         if self._client is not None:
