@@ -1,6 +1,6 @@
 """Compare samplers of the posterior on two measured ladders: ``python -m benches.samplers``.
 
-Why `Fit.sample` uses ensembles of walkers: docs/decisions/0009. Needs ``pip install
+Why `Fit.sample` uses ensembles of walkers: docs/decisions/0011. Needs ``pip install
 nutpie`` beside the extra ``sample``, and the measured data. Effective draws are the smallest over the
 parameters, in bulk or tail, of all chains together.
 """
