@@ -510,33 +510,3 @@ def test_a_column_to_keep_must_exist():
         sl.fit(POWER, ladder(), residual="log", starts=8, keep=["rum"])
     with pytest.raises(TypeError, match="keep is a list of columns"):
         sl.fit(POWER, ladder(), residual="log", starts=8, keep="run")
-
-
-# ------------------------------------------------------------------ labelled draws
-
-
-def test_draws_become_data_sets_with_names_and_categories():
-    pytest.importorskip("xarray")
-    params = {"a": sl.Param("real", start=(-1, 1)), "b": sl.Param("real", start=(0, 3))}
-    law = sl.Law("y ~ a[kind] + b * x", params=params)
-    data = line()
-    fit = sl.fit(law, {**data, "kind": ["u", "v"] * (len(data["x"]) // 2)}, starts=8)
-    boot = fit.bootstrap(50)
-    draws = boot.to_xarray()
-    assert dict(draws.sizes) == {"draw": 50, "kind": 2}
-    assert draws["b"].dims == ("draw",)
-    assert draws["a"].dims == ("draw", "kind")
-    assert list(draws.coords["kind"].values) == ["u", "v"]
-    assert list(draws.coords["status"].values) == list(boot.status)
-    assert_array_equal(draws["a"].sel(kind="v").values, boot.draws[:, boot.names.index("a[v]")])
-    assert_array_equal(draws["b"].values, boot.draws[:, boot.names.index("b")])
-
-
-def test_a_missing_extra_is_named_with_its_command(fit, monkeypatch):
-    def missing(name):
-        raise ImportError(name)
-
-    boot = fit.bootstrap(10)
-    monkeypatch.setattr("scalinglaws.extras.import_module", missing)
-    with pytest.raises(ImportError, match=r"pip install 'scalinglaws\[xarray\]'"):
-        boot.to_xarray()

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from .diagnostics import Diagnostics
     from .intervals import Interval
     from .jackknife import Jackknife
+    from .posterior import Posterior
     from .profile import Profile
     from .region import ProfileRegion
 
@@ -39,6 +40,7 @@ _LATER = {
     "Diagnostics": "diagnostics",
     "Interval": "intervals",
     "Jackknife": "jackknife",
+    "Posterior": "posterior",
     "Profile": "profile",
     "ProfileRegion": "region",
 }
@@ -62,6 +64,7 @@ __all__ = [
     "Law",
     "Loss",
     "Param",
+    "Posterior",
     "Prediction",
     "Prior",
     "Profile",

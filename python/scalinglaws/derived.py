@@ -51,7 +51,7 @@ class Draws(Protocol):
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Derived:
-    """A quantity that follows from the parameters. Made by `Bootstrap.apply`.
+    """A quantity that follows from the parameters. Made by the method `apply` of a bootstrap or a posterior.
 
     Parameters
     ----------

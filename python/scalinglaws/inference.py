@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CovKind",
     "Rows",
+    "core_law",
     "effective_weights",
     "evaluate",
     "prior_slopes",
@@ -86,7 +87,7 @@ def evaluate(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.float64
     """
     values = problem.row_values(theta)
     columns = [*(problem.inputs[name] for name in problem.law.inputs), *values.values()]
-    return _spread(_core_law(problem).value(columns), problem.n)
+    return _spread(core_law(problem).value(columns), problem.n)
 
 
 def residuals(
@@ -131,7 +132,7 @@ def rows(
     Rows
         Rows of weight zero are left out.
     """
-    law, core = problem.law, _core_law(problem)
+    law, core = problem.law, core_law(problem)
     order = np.full(chosen.size, -1, dtype=np.intp)
     order[chosen] = np.arange(int(chosen.sum()))
     wanted = [name for name, where in problem.slots if chosen[where].any()]
@@ -249,7 +250,8 @@ def prior_slopes(problem: Problem, theta: NDArray[np.float64]) -> NDArray[np.flo
     return slopes
 
 
-def _core_law(problem: Problem) -> CoreLaw:
+def core_law(problem: Problem) -> CoreLaw:
+    """Return the compiled law of a problem."""
     return cast("Law", problem.law)._core
 
 

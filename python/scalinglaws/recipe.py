@@ -30,7 +30,7 @@ from .starts import Rng, StartPoints, StartsLike, make_starts
 from .ties import Binding, bind
 from .verdict import judge
 
-__all__ = ["Recipe", "check_progress", "fit_quietly"]
+__all__ = ["Recipe", "check_progress", "fit_quietly", "spread_priors"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -263,8 +263,42 @@ def _problem(
                 raise ValueError(f"fixed names {target!r}, which is not a parameter.{near(target, known)}")
             if value is not None:
                 held[target] = value
+    penalties = spread_priors(priors or {}, expanded, held, binding)
+    return build(held, penalties)
+
+
+def spread_priors(
+    priors: Mapping[str, Prior],
+    expanded: Mapping[str, Sequence[str]],
+    held: Mapping[str, float],
+    binding: Binding,
+) -> dict[str, Prior]:
+    """Return priors by expanded name: one on a grouped parameter holds for each of its values.
+
+    Parameters
+    ----------
+    priors : mapping of str to Prior
+        By declared or expanded name.
+    expanded : mapping of str to sequence of str
+        The expanded names of each declared parameter of the fitted law.
+    held : mapping of str to float
+        Parameters that are fixed.
+    binding : Binding
+        Which ones are tied.
+
+    Returns
+    -------
+    dict of str to Prior
+        By expanded name.
+
+    Raises
+    ------
+    ValueError
+        If a name is unknown, fixed or tied, or a prior is not one.
+    """
+    known = [name for names in expanded.values() for name in names]
     penalties: dict[str, Prior] = {}
-    for name, prior in (priors or {}).items():
+    for name, prior in priors.items():
         if not isinstance(prior, Prior):
             raise ValueError(
                 f"the prior for {name!r} must be made with normal() or lognormal(), not {prior!r}"
@@ -277,7 +311,7 @@ def _problem(
             if target in held:
                 raise ValueError(f"{target!r} is fixed, so its prior would do nothing")
             penalties[target] = prior
-    return build(held, penalties)
+    return penalties
 
 
 def _check_rows(problem: Problem) -> None:

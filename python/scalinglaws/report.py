@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from .bootstrap import Bootstrap
     from .intervals import IntervalKind
+    from .posterior import Posterior
     from .result import Fit
 
-__all__ = ["bootstrap_summary", "summary"]
+__all__ = ["bootstrap_summary", "posterior_summary", "summary"]
 
 _WIDTH = 78
 
@@ -92,6 +93,57 @@ def bootstrap_summary(boot: Bootstrap, level: float, kind: IntervalKind) -> str:
         lines.append("every draw converged")
     if boot.moved:
         lines += _wrapped(f"{boot.moved} draws found their optimum from another start than the best fit", "")
+    return "\n".join(lines)
+
+
+def posterior_summary(post: Posterior, level: float) -> str:
+    """Return a text table of draws from the posterior.
+
+    Parameters
+    ----------
+    post : Posterior
+        The draws.
+    level : float
+        Of the intervals.
+
+    Returns
+    -------
+    str
+        Lines without a final newline.
+    """
+    title = f"{post.fit.law.title or post.fit.law.id or 'Fit'}: posterior"
+    chains, draws, _ = post.draws.shape
+    lines = [
+        title,
+        "=" * len(title),
+        f"{chains} chains of {draws} draws, noise {post.likelihood}, seed {post.seed}",
+        "",
+    ]
+    width = max(9, *(len(name) for name in post.names))
+    span = f"{100 * level:g} %"
+    lines.append(
+        f"{'parameter':<{width}}  {'median':>12}  {'stderr':>10}  {span:>24}  {'R-hat':>6}  {'ESS':>6}"
+    )
+    lines.append("-" * len(lines[-1]))
+    median, errors = post.median, post.stderr()
+    for name, (low, high) in post.conf_int(level).items():
+        if math.isnan(post.rhat[name]):
+            lines.append(f"{name:<{width}}  {median[name]:>12.6g}  {'':>10}  {'fixed':>24}")
+            continue
+        least = min(post.ess_bulk[name], post.ess_tail[name])
+        ends = f"{low:.6g} to {high:.6g}"
+        lines.append(
+            f"{name:<{width}}  {median[name]:>12.6g}  {errors[name]:>10.4g}  {ends:>24}  "
+            f"{post.rhat[name]:>6.3f}  {least:>6.0f}"
+        )
+    lines.append("")
+    for name, prior in post.priors.items():
+        lines.append(f"prior of {name}: {prior.kind}({prior.center:g}, {prior.width:g})")
+    for unit, words in (("linear", "flat"), ("log", "flat in the logarithm")):
+        found = [name for name, other in post.flat.items() if other == unit]
+        if found:
+            lines += _wrapped(f"{words}: {', '.join(found)}", "")
+    lines += _wrapped(f"{'valid' if post.valid else 'NOT VALID'}: {post.message}", "")
     return "\n".join(lines)
 
 

@@ -7,6 +7,7 @@ They live here so that `result` stays a record; what they compute lives in `infe
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal, cast, overload
 
 import numpy as np
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from .executors import ExecutorLike
     from .intervals import Interval
     from .jackknife import Jackknife
+    from .posterior import Noise, Posterior
+    from .priors import Prior
     from .profile import Profile
     from .region import ProfileRegion
     from .resampling import BootstrapKind, Factor
@@ -486,6 +489,99 @@ class Uncertainty:
             executor=executor,
             progress=progress,
             on_interrupt=on_interrupt,
+        )
+
+    def sample(
+        self,
+        draws: int = 1000,
+        chains: int = 4,
+        *,
+        tune: int | None = None,
+        noise: Noise = "estimated",
+        priors: Mapping[str, Prior] | None = None,
+        rng: Rng = 0,
+        progress: Progress | None = None,
+    ) -> Posterior:
+        """Draw parameters from their posterior.
+
+        Each chain is an ensemble of walkers of its own (emcee: Foreman-Mackey et al. 2013), moved by
+        differences of other walkers, so that curved valleys and kinks of the loss do no harm.
+        Needs the extra ``sample``.
+
+        Parameters
+        ----------
+        draws : int
+            Draws of each chain, at least 4.
+        chains : int
+            Number of chains.
+        tune : int, optional
+            Steps before the first draw; by default as many as it takes: twenty autocorrelation times.
+        noise : {"estimated", "weights"}
+            Whether the scale s of the noise is unknown, with the prior 1 / s, or 1: then weights are
+            1 / sigma**2 of each run.
+        priors : mapping of str to Prior, optional
+            Priors by parameter; those of the fit if not given.
+        rng : int, Generator, SeedSequence or None
+            Seed. More chains only add to those of fewer.
+        progress : callable, optional
+            Called as ``progress(done, total)`` in draws.
+
+        Returns
+        -------
+        Posterior
+            Draws with intervals, predictions, R-hat and effective numbers of draws.
+
+        Raises
+        ------
+        ValueError
+            If the fit did not converge, there are no more runs than parameters and the noise is unknown, the
+            runs and priors do not determine a direction, or an option is not understood.
+        DataError
+            If the fit was saved without its rows.
+        ImportError
+            If emcee or arviz-stats is missing.
+
+        Warns
+        -----
+        FitWarning
+            Once, if the draws should not be used as they are: R-hat above 1.01, fewer than 400 effective
+            draws in bulk or tail (Vehtari et al. 2021), a chain that was too short to forget its start, or a
+            flat prior that reaches to infinity where the runs do not stop it at the 99.9 % level.
+
+        Notes
+        -----
+        A residual r of a run of weight w has the density exp(-w rho(r) / s) / Z(s / w): normal for the
+        squared loss, Laplace's for the absolute one. For the robust losses this is a working likelihood;
+        where it is wrong, so are the intervals, while a pairs bootstrap stays right.
+
+        Priors are densities here. In `fit` they are penalties, added to an objective that knows nothing of
+        the noise: as strong as a run of weight w with w = 1 / sigma**2, which unweighted runs are not. So
+        with priors and unknown noise the draws are not centred at the fit.
+
+        A parameter without a prior is flat on its domain: in its logarithm if the law samples its starts
+        there (then the domain must not contain zero), else in itself. A term that only shifts the law, such
+        as an irreducible loss, is always flat in itself: in its logarithm it would have infinite mass at
+        zero, and few ladders keep it from there.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import scalinglaws as sl
+        >>> law = sl.Law("y ~ a + b * x", params={"a": sl.Param("real"), "b": sl.Param("real")})
+        >>> x = np.arange(12.0)
+        >>> noise = np.tile([0.1, -0.2, 0.1, 0.0], 3)
+        >>> fit = sl.fit(law, {"x": x, "y": 1 + 2 * x + noise}, starts={"a": 0, "b": 1})
+        >>> post = fit.sample()
+        >>> post.valid, post.draws.shape
+        (True, (4, 1000, 2))
+        >>> low, high = post.conf_int(0.95)["b"]
+        >>> low < 2 < high
+        True
+        """
+        from .sampling import sample
+
+        return sample(
+            self._fit, draws, chains, tune=tune, noise=noise, priors=priors, rng=rng, progress=progress
         )
 
     # ---------------------------------------------------------------- inside
