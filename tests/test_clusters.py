@@ -9,6 +9,10 @@ import polars
 import pytest
 import scalinglaws as sl
 from numpy.testing import assert_allclose, assert_array_equal
+from scalinglaws.inference import triangle
+from scalinglaws.leverage import working_variances
+from scalinglaws.sandwich import covariance, white_coordinates
+from scipy import optimize, stats
 
 LINE = sl.Law(
     "y ~ a + b * x", params={"a": sl.Param("real", start=(-5, 5)), "b": sl.Param("real", start=(-5, 5))}
@@ -31,28 +35,49 @@ def fitted(**options):
     return sl.fit(LINE, runs(), starts={"a": 0, "b": 0}, **options)
 
 
-def by_hand(X, r, w, labels):
-    """CR2 of Bell and McCaffrey with dense matrices, and the degrees of freedom of each coefficient.
+def working(X, r, value):
+    """Relative variances of residuals by the working model, with a search over g in place of a root.
 
-    Rows are scaled by the roots of their weights, after which the noise is equal and independent.
+    Rows are scaled by the roots of their weights.
     """
+    rank = stats.rankdata(value)
+    z = (rank - rank.mean()) / rank.std()
+    left = 1.0 - np.einsum("ij,jk,ik->i", X, np.linalg.inv(X.T @ X), X)
+
+    def deviance(g):
+        return len(r) * math.log((r**2 / left * np.exp(-g * z)).sum()) + g * z.sum() + (g / 0.5) ** 2
+
+    found = optimize.minimize_scalar(deviance, bounds=(-5.0, 5.0), method="bounded", options={"xatol": 1e-10})
+    return np.exp(found.x * z)
+
+
+def by_hand(X, r, w, labels, value):
+    """The sandwich under the working model by dense matrices, and degrees of freedom of each coefficient."""
     X, r, n = np.sqrt(w)[:, None] * X, np.sqrt(w) * r, len(r)
+    phi = working(X, r, value)
+    names = np.unique(labels)
+    for name in names:
+        rows = labels == name
+        phi[rows] = np.exp(np.log(phi[rows]).mean())
     inverse = np.linalg.inv(X.T @ X)
     left = np.eye(n) - X @ inverse @ X.T
-    names, middle = np.unique(labels), 0.0
+    spread = left @ np.diag(phi) @ left
+    middle = 0.0
     columns = {index: [] for index in range(X.shape[1])}
     for name in names:
         rows = np.flatnonzero(labels == name)
-        values, vectors = np.linalg.eigh(left[np.ix_(rows, rows)])
-        root = (vectors / np.sqrt(values)) @ vectors.T
+        values, vectors = np.linalg.eigh(spread[np.ix_(rows, rows)])
+        root = math.sqrt(phi[rows[0]]) * (vectors / np.sqrt(values)) @ vectors.T
         score = X[rows].T @ root @ r[rows]
         middle = middle + np.outer(score, score)
         for index, made in columns.items():
-            made.append(left[:, rows] @ root @ X[rows] @ inverse[index])
+            line = np.zeros(n)
+            line[rows] = root @ X[rows] @ inverse[index]
+            made.append(line)
     dof = []
     for made in columns.values():
-        spread = np.linalg.eigvalsh(np.array(made) @ np.array(made).T)
-        dof.append(spread.sum() ** 2 / (spread**2).sum())
+        form = np.array(made) @ spread @ np.array(made).T
+        dof.append(np.trace(form) ** 2 / (form**2).sum())
     return inverse @ middle @ inverse, dof
 
 
@@ -61,15 +86,15 @@ def test_the_cluster_sandwich_and_its_degrees_of_freedom_are_the_dense_formulas(
     fit, data = fitted(weights=weights), runs()
     X = np.stack([np.ones(24), data["x"]], axis=1)
     w = np.ones(24) if weights is None else data["w"]
-    expected, dof = by_hand(X, fit.residuals, w, LABELS)
-    assert_allclose(fit.cov("sandwich", by=LABELS), expected, rtol=1e-9)
-    assert_allclose(fit.cov(by=LABELS), expected, rtol=1e-9)
-    assert_allclose(list(fit.stderr(by=LABELS).values()), np.sqrt(np.diagonal(expected)), rtol=1e-9)
+    expected, dof = by_hand(X, fit.residuals, w, LABELS, fit.predict(data).mean)
+    assert_allclose(fit.cov("sandwich", by=LABELS), expected, rtol=1e-6)
+    assert_allclose(fit.cov(by=LABELS), expected, rtol=1e-6)
+    assert_allclose(list(fit.stderr(by=LABELS).values()), np.sqrt(np.diagonal(expected)), rtol=1e-6)
     assert fit.corr(by=LABELS)[0, 1] == pytest.approx(
-        expected[0, 1] / math.sqrt(expected[0, 0] * expected[1, 1]), rel=1e-9
+        expected[0, 1] / math.sqrt(expected[0, 0] * expected[1, 1]), rel=1e-6
     )
     for name, number in zip("ab", dof, strict=True):
-        assert fit.profile(name, by=LABELS, points=0).dof == pytest.approx(number, rel=1e-9)
+        assert fit.profile(name, by=LABELS, points=0).dof == pytest.approx(number, rel=1e-6)
         assert number < 5.0
 
 
@@ -78,24 +103,66 @@ def test_the_sandwich_of_rows_and_its_degrees_of_freedom_are_the_dense_formulas(
     fit, data = fitted(weights=weights), runs()
     X = np.stack([np.ones(24), data["x"]], axis=1)
     w = np.ones(24) if weights is None else data["w"]
-    expected, dof = by_hand(X, fit.residuals, w, np.arange(24))
-    assert_allclose(fit.cov("sandwich"), expected, rtol=1e-9)
+    expected, dof = by_hand(X, fit.residuals, w, np.arange(24), fit.predict(data).mean)
+    assert_allclose(fit.cov("sandwich"), expected, rtol=1e-6)
     for name, number in zip("ab", dof, strict=True):
         found = fit.profile(name, points=0)
         assert found.kind == "sandwich"
-        assert found.dof == pytest.approx(number, rel=1e-9)
+        assert found.dof == pytest.approx(number, rel=1e-6)
 
 
-def test_the_sandwich_has_no_bias_under_equal_noise_also_with_rows_of_high_leverage():
-    """Its mean is linear in the covariance of the noise, so unit shocks add up to that of equal noise."""
+@pytest.mark.parametrize("clustered", [False, True])
+@pytest.mark.parametrize("times", [1.0, 6.0])
+def test_the_sandwich_has_no_bias_under_its_working_noise_also_with_rows_of_high_leverage(clustered, times):
+    """Its mean is linear in the covariance of the noise, so shocks one by one add up to that of the noise."""
     x = np.linspace(-1.0, 3.0, 24) ** 3
     X = np.stack([np.ones(24), x], axis=1)
-    for by in (None, LABELS):
-        total = 0.0
-        for shock in np.eye(24):
-            fit = sl.fit(LINE, {"x": x, "y": 1.0 + 2.0 * x + shock}, starts={"a": 1, "b": 2})
-            total = total + fit.cov("sandwich", by=by)
-        assert_allclose(total, np.linalg.inv(X.T @ X), rtol=1e-6)
+    codes = np.repeat(np.arange(6), 4) if clustered else None
+    noise = np.repeat(np.geomspace(1.0, times, 6), 4)
+    total = 0.0
+    for row in range(24):
+        shock = np.eye(24)[row] * math.sqrt(noise[row])
+        fit = sl.fit(LINE, {"x": x, "y": 1.0 + 2.0 * x + shock}, starts={"a": 1, "b": 2})
+        given = (
+            fit._problem,
+            fit._theta,
+            fit._problem.free,
+            fit.dof,
+            "sandwich",
+            codes if clustered else None,
+        )
+        total = total + covariance(*given, noise=noise)[0]
+    inverse = np.linalg.inv(X.T @ X)
+    assert_allclose(total, inverse @ (X.T * noise) @ X @ inverse, rtol=1e-6)
+
+
+def test_working_variances_follow_the_noise_and_not_the_scale_of_anything():
+    rng = np.random.default_rng(3)
+    x = np.geomspace(1.0, 100.0, 400)
+    noise = 0.1 * np.geomspace(4.0, 1.0, 400) * rng.standard_normal(400)
+    found = {}
+    for name, scale, weights in (("plain", 1.0, None), ("large", 1e6, None), ("weighted", 1.0, 7.0)):
+        y = scale * (1.0 - 2.0 * x + x * noise)
+        options = {} if weights is None else {"weights": np.full(400, weights)}
+        params = {name: sl.Param("real", start=(-5.0 * scale, 5.0 * scale)) for name in "ab"}
+        fit = sl.fit(sl.Law(LINE.formula, params=params), {"x": x, "y": y}, starts=4, **options)
+        white, _ = white_coordinates(triangle(fit._problem, fit._theta, fit._problem.free)[0])
+        found[name] = working_variances(fit._problem, fit._theta, fit._problem.free, white)
+    # The noise grows 25-fold from the first run to the last, so its variance by 625.
+    assert found["plain"][-1] / found["plain"][0] == pytest.approx(625.0, rel=0.5)
+    assert_allclose(found["large"], found["plain"], rtol=1e-6)
+    assert_allclose(found["weighted"], found["plain"], rtol=1e-6)
+
+
+def test_residuals_that_show_no_noise_have_equal_working_variances():
+    x = np.linspace(0.0, 1.0, 9)
+    fit = sl.fit(LINE, {"x": x, "y": np.zeros(9)}, starts={"a": 0, "b": 0})
+    assert (fit.residuals == 0.0).all()
+    assert (fit.cov("sandwich") == 0.0).all()
+    flat = sl.fit(
+        sl.Law("y ~ a", params={"a": sl.Param("real", start=(0, 1))}), {"y": [1.0, 1.1, 0.9, 1.2]}, starts=4
+    )
+    assert flat.stderr("sandwich")["a"] == pytest.approx(np.std([1.0, 1.1, 0.9, 1.2], ddof=1) / 2.0)
 
 
 def test_the_cluster_sandwich_of_a_robust_loss_has_the_usual_small_factor():
@@ -119,8 +186,9 @@ def test_rows_of_weight_zero_form_no_cluster():
     fit, data = fitted(weights=weights), runs()
     kept = LABELS != "u"
     X = np.stack([np.ones(20), data["x"][kept]], axis=1)
-    expected, _ = by_hand(X, fit.residuals[kept], np.ones(20), LABELS[kept])
-    assert_allclose(fit.cov(by=LABELS), expected, rtol=1e-9)
+    value = fit.predict(data).mean[kept]
+    expected, _ = by_hand(X, fit.residuals[kept], np.ones(20), LABELS[kept], value)
+    assert_allclose(fit.cov(by=LABELS), expected, rtol=1e-6)
 
 
 def test_clusters_keep_the_size_of_errors_that_rows_share():

@@ -465,7 +465,7 @@ class Bootstrap:
         iid = self.kind in ("residual", "parametric") and not self.fit.loss.robust
         unit = plan.rows.core.unit.astype(np.intp) if self.clusters is not None else None
         kind: CovKind = "classical" if iid else "sandwich"
-        return draw_covariances(problem, theta, weights, target, self.fit.dof, kind, unit)
+        return draw_covariances(problem, theta, weights, target, self.fit.dof, kind, unit, self.fit._theta)
 
 
 def bootstrap(

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .inference import CovKind
-from .sandwich import covariance, inverse_root, small_factor
+from .inference import CovKind, triangle
+from .leverage import cluster_variances, leverage_roots, row_factors, working_variances
+from .sandwich import covariance, small_factor, white_coordinates
 from .smoothing import bending, windows
 from .verdict import at_bounds
 
@@ -38,6 +39,7 @@ def draw_covariances(
     dof: int,
     kind: CovKind,
     clusters: NDArray[np.intp] | None,
+    best: _Array,
 ) -> _Array:
     """Return covariances of the parameters for other weights and targets of a problem's rows.
 
@@ -57,6 +59,9 @@ def draw_covariances(
         As for `Fit.cov`.
     clusters : ndarray of int, shape (n,), optional
         Rows whose noise is not independent, for the sandwich.
+    best : ndarray of float, shape (k,)
+        The fit to the rows themselves: its residuals give the working variances for the sandwich of the
+        squared loss, so that all draws are measured alike.
 
     Returns
     -------
@@ -69,6 +74,11 @@ def draw_covariances(
     copies = np.rint(weights / base)
     chosen = problem.free & (at_bounds(problem, theta) == 0)
     plain = not problem.law.groups and not problem.priors
+    noise = None
+    if kind == "sandwich" and not problem.loss.robust:
+        fitted = problem.free & (at_bounds(problem, best) == 0)
+        white, _ = white_coordinates(triangle(problem, best, fitted)[0])
+        noise = working_variances(problem, best, fitted, white)
     with np.errstate(all="ignore"):
         for mask in np.unique(chosen, axis=0):
             draws = np.flatnonzero((chosen == mask).all(axis=1))
@@ -78,11 +88,11 @@ def draw_covariances(
                 covs = np.full((len(part), int(mask.sum()), int(mask.sum())), np.nan)
                 if plain:
                     given = (theta[part], weights[part], target[part], copies[part])
-                    covs = _together(problem, mask, *given, dof, kind, clusters)
+                    covs = _together(problem, mask, *given, dof, kind, clusters, noise)
                 for i, cov in zip(part, covs, strict=True):
                     if not np.isfinite(cov).all():
                         here = replace(problem, weights=weights[i], target=target[i])
-                        cov, _ = covariance(here, theta[i], mask, dof, kind, clusters, copies[i])
+                        cov, _ = covariance(here, theta[i], mask, dof, kind, clusters, copies[i], noise)
                     out[i][where] = cov
     return out
 
@@ -97,6 +107,7 @@ def _together(
     dof: int,
     kind: CovKind,
     clusters: NDArray[np.intp] | None,
+    noise: _Array | None,
 ) -> _Array:
     """Covariances of draws with the same parameters off their bounds; NaN for those that need more care."""
     loss, p = problem.loss, int(chosen.sum())
@@ -127,7 +138,7 @@ def _together(
         known &= values[:, 0] > 1e-15 * values[:, -1]
         inverse = (vectors / values[:, None, :]) @ _turned(vectors)
         single = weights / np.maximum(copies, 1.0)
-        middle = _middle(straight, single * psi, single * side, copies, clusters, loss.robust)
+        middle = _middle(straight, single * psi, single * side, copies, clusters, noise)
         if loss.robust:
             for draw, times in enumerate(copies):
                 count = None if clusters is None else float(_times(times, clusters).sum())
@@ -181,23 +192,30 @@ def _middle(
     weight: _Array,
     copies: _Array,
     clusters: NDArray[np.intp] | None,
-    robust: bool,
+    noise: _Array | None,
 ) -> _Array:
     """Variance of the score of each draw in white coordinates, without the factor of robust losses."""
     score = pull[..., None] * straight
+    b, n, d = straight.shape
+    phi = noise
+    if noise is not None:
+        if clusters is not None:
+            phi = cluster_variances(noise, clusters)
+            noise = phi[clusters]
+        total = _turned(straight) @ ((copies * weight * noise)[..., None] * straight)
     if clusters is None:
         times = copies
-        if not robust:
-            left = 1.0 - weight * (straight**2).sum(axis=2)
-            times = np.where(left > 1e-9, copies / np.where(left > 1e-9, left, 1.0), 0.0)
+        if phi is not None:
+            own = weight * (straight**2).sum(axis=2)
+            through = weight * ((straight @ total) * straight).sum(axis=2)
+            times = copies * row_factors(own, through, phi)
         return np.asarray(_turned(score) @ (times[..., None] * score))
     member = np.eye(int(clusters.max()) + 1)[clusters]
     sums = member.T @ score
-    if not robust:
-        b, n, d = straight.shape
+    if phi is not None:
         outer = (weight[..., None] * straight)[..., None] * straight[..., None, :]
         blocks = (member.T @ outer.reshape(b, n, d * d)).reshape(b, -1, d, d)
-        sums = np.einsum("bsij,bsj->bsi", inverse_root(blocks)[1], sums)
+        sums = np.einsum("bsij,bsj->bsi", leverage_roots(blocks, total[:, None], phi)[0], sums)
     times = np.array([_times(row, clusters) for row in copies])
     return np.asarray(_turned(sums) @ (times[..., None] * sums))
 

@@ -15,11 +15,15 @@ With r = T(y) - T(f), J = dT(f)/dtheta and the row weights w:
 A fit comes closer to its own rows than the truth is, most of all to rows of high leverage, and M is too small
 without a correction:
 
-- Squared loss: the residuals of a row are divided by sqrt(1 - h), h its leverage, those of a cluster
-  multiplied by (I - H_gg)^(-1/2) (HC2 of MacKinnon and White 1985, CR2 of Bell and McCaffrey 2002). Under
-  equal independent noise the variance of every combination of parameters then has no bias. Its distribution
-  is close to chi-square with the degrees of freedom of Bell and McCaffrey (see also Imbens and Kolesar 2016),
-  which few rows of high leverage make far fewer than n - p: see `degrees`.
+- Squared loss: where the weighted noise has the covariance Phi, weighted residuals have the covariance
+  V = (I - H) Phi (I - H), with the hat matrix H. Those of a cluster are multiplied by the A_g for which
+  A_g V_gg A_g' = Phi_gg (Bell and McCaffrey 2002, with the working model of Pustejovsky and Tipton 2018), so
+  that the variance of every combination of parameters has no bias where Phi is right. Phi is one variance
+  for each row or cluster, as `working_variances` estimates it from the residuals. Under equal noise that is
+  a division by sqrt(1 - h), h the leverage (HC2 of MacKinnon and White 1985), which by itself is too small
+  where the rows of high leverage are the noisy ones: small runs, mostly. The distribution of the variance is
+  close to chi-square with degrees of freedom that few rows of high leverage make far fewer than n - p: see
+  `degrees`.
 - Other losses: their psi is bounded and no share of it is fitted away, so M has the factor n / (n - p), with
   clusters G / (G - 1) (n - 1) / (n - p) (Cameron and Miller 2015), and n - p or G - 1 degrees of freedom.
 
@@ -34,24 +38,28 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .inference import CovKind, effective_weights, residuals, rows, singular_directions, triangle
+from .leverage import cluster_variances, leverage_roots, row_factors, working_variances
 from .smoothing import bending, window
 
 if TYPE_CHECKING:
     from .problem import Problem
 
-__all__ = ["bread", "covariance", "degrees", "inverse_root", "white_coordinates"]
+__all__ = ["bread", "covariance", "degrees", "small_factor", "white_coordinates"]
+
+# Trace and sums of `degrees`: tr(D), the diagonal part of tr(D^2), the sum of y y', and S.
+_Moments: TypeAlias = tuple[
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
+]
 
 # Below this the scaled singular value is rounding of the Jacobian and the direction has no information at
 # all.
 _RANK = 1e-13
-# A row or cluster that keeps less than this of its noise in its residual was fitted exactly and shows none.
-_EXACT = 1e-9
 
 
 def covariance(
@@ -62,6 +70,7 @@ def covariance(
     kind: CovKind,
     clusters: NDArray[np.intp] | None = None,
     copies: NDArray[np.float64] | None = None,
+    noise: NDArray[np.float64] | None = None,
 ) -> tuple[NDArray[np.float64], str]:
     """Return the covariance of the chosen parameters.
 
@@ -83,6 +92,9 @@ def covariance(
         How often each row stands in the table that `problem` is meant for, where its weights are those of
         one copy times this number. Copies are observations of their own: c copies of weight w add
         c (w psi)^2 J J' to the sandwich, and not (c w psi)^2 J J'. All rows of a cluster have as many.
+    noise : ndarray of float, shape (n,), optional
+        Working variance of each weighted residual, for the sandwich of the squared loss; estimated from the
+        residuals if not given.
 
     Returns
     -------
@@ -103,7 +115,9 @@ def covariance(
         cov = (rss / dof if dof > 0 else math.nan) * (white @ white.T)
         form = "exact"
     else:
-        sums, width = _accumulate(problem, theta, chosen, white, clusters, copies)
+        if noise is None and kind == "sandwich" and not problem.loss.robust:
+            noise = working_variances(problem, theta, chosen, white)
+        sums, width = _accumulate(problem, theta, chosen, white, clusters, copies, noise)
         inverse, form = sums.inverse(width is not None)
         if kind == "sandwich":
             middle = inverse @ sums.middle @ inverse if dof > 0 else np.full(inverse.shape, np.nan)
@@ -137,7 +151,7 @@ def bread(
     if not np.isfinite(factor).all():
         return np.full((p, p), np.nan), "exact"
     white, lost = white_coordinates(factor)
-    sums, width = _accumulate(problem, theta, chosen, white, None, None)
+    sums, width = _accumulate(problem, theta, chosen, white, None, None, None)
     inner, form = sums.inverse(width is not None)
     inverse = white @ inner @ white.T
     inverse[lost, :] = np.nan
@@ -152,12 +166,13 @@ def degrees(
     dof: int,
     combinations: NDArray[np.float64],
     clusters: NDArray[np.intp] | None = None,
+    noise: NDArray[np.float64] | None = None,
 ) -> NDArray[np.float64]:
     """Return the degrees of freedom of the sandwich's variances.
 
     Parameters
     ----------
-    problem, theta, chosen, dof, clusters
+    problem, theta, chosen, dof, clusters, noise
         As for `covariance`.
     combinations : ndarray of float, shape (m, p)
         Derivatives of m quantities by the chosen parameters: a row of the identity for a parameter.
@@ -166,15 +181,19 @@ def degrees(
     -------
     ndarray of float, shape (m,)
         For the squared loss between 1 and `dof`, after Bell and McCaffrey (2002): those of the chi-square
-        distribution with the mean and variance that the estimate has under equal independent noise. For other
-        losses `dof`, or the number of clusters less one.
+        distribution with the mean and variance that the estimate has under normal noise of the working
+        variances. For other losses `dof`, or the number of clusters less one.
 
     Notes
     -----
     For a quantity c and the whitened rows Q, the estimate is the sum over clusters s of (u_s' r_s)^2 with
-    u_s = A_s Q_s c and A_s = (I - Q_s Q_s')^(-1/2). The matrix of this form in independent noise has the
-    entries D_st = [s = t] u_s'u_s - v_s'v_t with v_s = Q_s'u_s, and the degrees of freedom are
-    tr(D)^2 / tr(D^2). Neither needs more than sums of p x p matrices over the clusters.
+    u_s = A_s' Q_s c. The covariance of these u_s' r_s has the entries D_st = u_s' V_st u_t, and the degrees
+    of freedom are tr(D)^2 / tr(D^2). With S = Q' Phi Q and one variance phi_s for each cluster,
+
+        V_st = [s = t] phi_s + Q_s (S - phi_s - phi_t) Q_t',
+
+    so D_st = [s = t] phi_s u_s'u_s + y_s' G y_t with y_s = (Q_s'u_s, phi_s Q_s'u_s) and
+    G = [[S, -I], [-I, 0]]. Neither trace needs more than sums of 2p x 2p matrices over the clusters.
     """
     m = len(combinations)
     if problem.loss.robust:
@@ -187,11 +206,17 @@ def degrees(
         return np.full(m, np.nan)
     white, _ = white_coordinates(factor)
     along = white.T @ combinations.T
+    if noise is None:
+        noise = working_variances(problem, theta, chosen, white)
     if clusters is None:
-        trace, square, cross = _row_moments(problem, theta, chosen, white, along)
+        moments = _row_moments(problem, theta, chosen, white, along, noise)
     else:
-        trace, square, cross = _cluster_moments(problem, theta, chosen, white, along, clusters)
-    square += (cross**2).sum(axis=(1, 2))
+        moments = _cluster_moments(problem, theta, chosen, white, along, noise, clusters)
+    trace, square, cross, total = moments
+    d = len(total)
+    form = np.block([[total, -np.eye(d)], [-np.eye(d), np.zeros((d, d))]])
+    turned = form @ cross
+    square += np.einsum("mij,mji->m", turned, turned)
     with np.errstate(invalid="ignore", divide="ignore"):
         out: NDArray[np.float64] = np.clip(trace**2 / square, 1.0, max(dof, 1))
     return out
@@ -248,27 +273,20 @@ class _Sums:
         return np.full(self.gauss.shape, np.nan) if inverse is None else inverse, form
 
 
-def inverse_root(block: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return B (I - B)^-1 and (I - B)^(-1/2) on the directions in which B is not the identity.
-
-    Parameters
-    ----------
-    block : ndarray of float, shape (..., d, d)
-        Information of clusters in white coordinates, Q_s'Q_s.
-
-    Returns
-    -------
-    ratio, root : ndarray of float, shape (..., d, d)
-        Symmetric.
-    """
-    values, vectors = np.linalg.eigh(block)
-    left = 1.0 - values
-    kept = left > _EXACT
-    left = np.where(kept, left, 1.0)
-    turned = np.swapaxes(vectors, -1, -2)
-    ratio = (vectors * np.where(kept, values / left, 0.0)[..., None, :]) @ turned
-    root = (vectors * np.where(kept, 1.0 / np.sqrt(left), 0.0)[..., None, :]) @ turned
-    return ratio, root
+def _total(
+    problem: Problem,
+    theta: NDArray[np.float64],
+    chosen: NDArray[np.bool_],
+    white: NDArray[np.float64],
+    noise: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return S = Q' Phi Q in white coordinates."""
+    total = np.zeros((white.shape[1], white.shape[1]))
+    for block in rows(problem, theta, chosen):
+        straight = block.jacobian @ white
+        weight = noise[block.index] * effective_weights(problem.loss, block)
+        total += straight.T @ (weight[:, None] * straight)
+    return total
 
 
 def _accumulate(
@@ -278,6 +296,7 @@ def _accumulate(
     white: NDArray[np.float64],
     clusters: NDArray[np.intp] | None,
     copies: NDArray[np.float64] | None,
+    noise: NDArray[np.float64] | None,
 ) -> tuple[_Sums, float | None]:
     p, d = white.shape
     loss = problem.loss
@@ -289,7 +308,12 @@ def _accumulate(
     gauss, full, middle = np.zeros((d, d)), np.zeros((d, d)), np.zeros((d, d))
     count = 0 if clusters is None else int(clusters.max()) + 1
     scores, blocks = np.zeros((count, d)), np.zeros((count, d, d))
-    psi2 = curved = total = 0.0
+    psi2 = curved = heavy = 0.0
+    if noise is not None:
+        if clusters is not None:
+            phi = cluster_variances(noise, clusters)
+            noise = phi[clusters]
+        total = _total(problem, theta, chosen, white, noise)
     for block in rows(problem, theta, chosen, curvature=loss.smooth):
         psi, bend = loss.psi(block.residual), bending(loss, block.residual, width)
         straight = block.jacobian @ white
@@ -298,13 +322,15 @@ def _accumulate(
         score = (block.weight / here * psi)[:, None] * straight
         leverage = effective_weights(loss, block) / here
         if clusters is None:
-            if not loss.robust:
-                left = 1.0 - leverage * (straight**2).sum(axis=1)
-                here = np.where(left > _EXACT, here / np.where(left > _EXACT, left, 1.0), 0.0)
+            if noise is not None:
+                own, through = (
+                    leverage * ((straight @ m) * straight).sum(axis=1) for m in (np.eye(d), total)
+                )
+                here = here * row_factors(own, through, noise[block.index])
             middle += score.T @ (here[:, None] * score)
         else:
             np.add.at(scores, clusters[block.index], score)
-            if not loss.robust:
+            if noise is not None:
                 np.add.at(blocks, clusters[block.index], _outer(straight, leverage))
         if block.second is not None:
             pull = block.weight * psi
@@ -313,19 +339,19 @@ def _accumulate(
                 full += straight.T @ (pull[:, None] * straight)
         psi2 += float(block.weight @ psi**2)
         curved += float(block.weight @ bend)
-        total += float(block.weight.sum())
+        heavy += float(block.weight.sum())
     if clusters is not None:
         times = np.zeros(count)
         times[clusters[used]] = 1.0 if copies is None else copies[used]
-        if not loss.robust:
-            scores = np.einsum("sij,sj->si", inverse_root(blocks)[1], scores)
+        if noise is not None:
+            scores = np.einsum("sij,sj->si", leverage_roots(blocks, total, phi)[0], scores)
         middle = scores.T @ (times[:, None] * scores)
     if loss.robust:
         n = float(used.sum() if copies is None else copies[used].sum())
         middle *= small_factor(n, p, None if clusters is None else float(times.sum()))
     full += white.T @ second @ white
     gauss += white.T @ (_prior_curvature(problem, theta)[chosen][:, None] * white)
-    return _Sums(gauss, full, middle, psi2 / (curved / total) if curved > 0.0 else math.nan), width
+    return _Sums(gauss, full, middle, psi2 / (curved / heavy) if curved > 0.0 else math.nan), width
 
 
 def small_factor(n: float, p: int, count: float | None) -> float:
@@ -341,21 +367,22 @@ def _row_moments(
     chosen: NDArray[np.bool_],
     white: NDArray[np.float64],
     along: NDArray[np.float64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    noise: NDArray[np.float64],
+) -> _Moments:
     """Sum what `degrees` needs over rows."""
     d, m = along.shape
-    trace, square, cross = np.zeros(m), np.zeros(m), np.zeros((m, d * d))
+    total = _total(problem, theta, chosen, white, noise)
+    trace, square, cross = np.zeros(m), np.zeros(m), np.zeros((m, 4 * d * d))
     for block in rows(problem, theta, chosen):
-        straight = block.jacobian @ white
-        outer = _outer(straight, effective_weights(problem.loss, block)).reshape(-1, d * d)
-        leverage = outer[:, :: d + 1].sum(axis=1)
-        left = 1.0 - leverage
-        own = effective_weights(problem.loss, block)[:, None] * (straight @ along) ** 2
-        u2 = np.where(left > _EXACT, 1.0 / np.where(left > _EXACT, left, 1.0), 0.0)[:, None] * own
-        trace += left @ u2
-        square += (1.0 - 2.0 * leverage) @ (u2 * u2)
-        cross += u2.T @ outer
-    return trace, square, cross.reshape(m, d, d)
+        weight, phi = effective_weights(problem.loss, block), noise[block.index]
+        q = np.sqrt(weight)[:, None] * (block.jacobian @ white)
+        leverage, through = (q**2).sum(axis=1), ((q @ total) * q).sum(axis=1)
+        u2 = row_factors(leverage, through, phi)[:, None] * (q @ along) ** 2
+        trace += (phi * (1.0 - 2.0 * leverage) + through) @ u2
+        square += (phi * (phi * (1.0 - 4.0 * leverage) + 2.0 * through)) @ (u2 * u2)
+        y = np.concatenate([q, phi[:, None] * q], axis=1)
+        cross += u2.T @ (y[:, :, None] * y[:, None, :]).reshape(-1, 4 * d * d)
+    return trace, square, cross.reshape(m, 2 * d, 2 * d), total
 
 
 def _cluster_moments(
@@ -364,20 +391,26 @@ def _cluster_moments(
     chosen: NDArray[np.bool_],
     white: NDArray[np.float64],
     along: NDArray[np.float64],
+    noise: NDArray[np.float64],
     clusters: NDArray[np.intp],
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+) -> _Moments:
     """Sum what `degrees` needs over clusters."""
     d = len(along)
-    blocks = np.zeros((int(clusters.max()) + 1, d, d))
+    phi = cluster_variances(noise, clusters)
+    total = _total(problem, theta, chosen, white, phi[clusters])
+    blocks = np.zeros((phi.size, d, d))
     for block in rows(problem, theta, chosen):
         weight = effective_weights(problem.loss, block)
         np.add.at(blocks, clusters[block.index], _outer(block.jacobian @ white, weight))
-    ratio, root = inverse_root(blocks)
-    u2 = np.einsum("im,sij,jm->sm", along, ratio, along, optimize=True)
-    v = blocks @ root @ along
-    own = (v * v).sum(axis=1)
-    cross = np.einsum("sim,sjm->mij", v, v, optimize=True)
-    return (u2 - own).sum(axis=0), (u2 * u2 - 2.0 * u2 * own).sum(axis=0), cross
+    root, inner = leverage_roots(blocks, total, phi)
+    u2 = np.einsum("im,sij,jm->sm", along, inner, along, optimize=True)
+    v = np.swapaxes(root @ blocks, -1, -2) @ along
+    y = np.concatenate([v, phi[:, None, None] * v], axis=1)
+    # v'S v - 2 phi v'v, the part of D_ss beside phi u'u.
+    own = np.einsum("sim,ij,sjm->sm", v, total, v, optimize=True) - 2.0 * phi[:, None] * (v * v).sum(axis=1)
+    cross = np.einsum("sim,sjm->mij", y, y, optimize=True)
+    first = phi[:, None] * u2
+    return (first + own).sum(axis=0), (first * (first + 2.0 * own)).sum(axis=0), cross, total
 
 
 def _outer(lines: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:

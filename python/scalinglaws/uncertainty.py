@@ -73,11 +73,12 @@ class Uncertainty:
 
         Notes
         -----
-        The sandwich is corrected for what the fit takes from the residuals: for the squared loss by the
-        leverages of rows (HC2) or clusters (CR2), so that its variances have no bias where the noise is equal
-        and independent after all; for other losses by n / (n - p), or by G / (G - 1) (n - 1) / (n - p) for G
-        clusters. Intervals also need its degrees of freedom, which may be far fewer than n - p: `conf_int`
-        and `predict` take them into account.
+        The sandwich is corrected for what the fit takes from the residuals. For the squared loss it divides
+        by the share of the noise that a row or cluster shows in its residuals. Under equal noise that is the
+        leverage's (HC2, CR2); here the noise may rise or fall with the law's value, as the residuals have it
+        (a working model, as in Pustejovsky and Tipton 2018). For other losses the factor is n / (n - p), or
+        G / (G - 1) (n - 1) / (n - p) for G clusters. Intervals also need its degrees of freedom, which may be
+        far fewer than n - p: `conf_int` and `predict` take them into account.
 
         Both robust kinds rest on the density of the residuals around zero where the loss has a kink or a
         narrow core; it is estimated from the residuals (Hall and Sheather's bandwidth), and is rough for few
