@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import scalinglaws as sl
 from numpy.typing import NDArray
-from scalinglaws.density import Density, flat_units
 from scalinglaws.inference import rows
-from scalinglaws.likelihood import log_normaliser
-from scalinglaws.sampling import health
+from scalinglaws.posterior.density import Density, flat_units
+from scalinglaws.posterior.likelihood import log_normaliser
+from scalinglaws.posterior.sampling import health
 
 from benches.workloads import data_dir
 

@@ -12,8 +12,8 @@ import pytest
 import scalinglaws as sl
 from numpy.testing import assert_allclose, assert_array_equal
 from scalinglaws.inference import triangle
-from scalinglaws.leverage import working_variances
-from scalinglaws.sandwich import covariance, white_coordinates
+from scalinglaws.uncertainty.leverage import working_variances
+from scalinglaws.uncertainty.sandwich import covariance, white_coordinates
 
 POWER = sl.Law(
     "L ~ E + A / N**alpha",

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import scalinglaws as sl
 from numpy.testing import assert_allclose
-from scalinglaws.intervals import Interval, bounds
-from scalinglaws.smoothing import bending
+from scalinglaws.uncertainty.intervals import Interval, bounds
+from scalinglaws.uncertainty.smoothing import bending
 from scipy.integrate import quad
 from scipy.stats import t as student
 

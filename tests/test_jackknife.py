@@ -122,7 +122,7 @@ def test_a_planted_outlier_is_the_most_influential_row():
 def test_the_number_of_threads_and_the_size_of_a_call_do_not_change_the_result(monkeypatch):
     fit = sl.fit(POWER, ladder(), residual="log", starts=TRUE)
     one = fit.jackknife(threads=1)
-    monkeypatch.setattr("scalinglaws.jackknife._CHUNK", 100)
+    monkeypatch.setattr("scalinglaws.uncertainty.jackknife._CHUNK", 100)
     seen = []
     two = fit.jackknife(threads=2, progress=lambda done, total: seen.append((done, total)))
     assert_array_equal(one.draws, two.draws)

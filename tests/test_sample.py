@@ -10,9 +10,9 @@ import measured
 import numpy as np
 import pytest
 import scalinglaws as sl
-from scalinglaws.density import Density, flat_units
-from scalinglaws.likelihood import draw_residuals, log_normaliser
-from scalinglaws.walking import Values
+from scalinglaws.posterior.density import Density, flat_units
+from scalinglaws.posterior.likelihood import draw_residuals, log_normaliser
+from scalinglaws.posterior.walking import Values
 from scipy import integrate, stats
 
 az = pytest.importorskip("arviz_stats.base").array_stats

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 import scalinglaws as sl
 from numpy.typing import NDArray
-from scalinglaws.constrained import Constrained, Point
-from scalinglaws.prediction import read_points
-from scalinglaws.quantities import Statistic
+from scalinglaws.uncertainty.constrained import Constrained, Point
+from scalinglaws.uncertainty.prediction import read_points
+from scalinglaws.uncertainty.quantities import Statistic
 from scipy.special import stdtrit
 
 from benches.coverage.designs import LEVELS, PLACES, Design, Experiment, simulate

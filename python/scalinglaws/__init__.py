@@ -24,25 +24,25 @@ from .serialize import load
 
 if TYPE_CHECKING:
     from . import rules, schedules, theory
-    from .bootstrap import Bootstrap
-    from .derived import Derived
-    from .diagnostics import Diagnostics
-    from .intervals import Interval
-    from .jackknife import Jackknife
-    from .posterior import Posterior
-    from .profile import Profile
-    from .region import ProfileRegion
+    from .posterior.draws import Posterior
+    from .uncertainty.bootstrap import Bootstrap
+    from .uncertainty.derived import Derived
+    from .uncertainty.diagnostics import Diagnostics
+    from .uncertainty.intervals import Interval
+    from .uncertainty.jackknife import Jackknife
+    from .uncertainty.profile import Profile
+    from .uncertainty.region import ProfileRegion
 
 # Answers that only some fits are asked for; their modules are read when they are.
 _LATER = {
-    "Bootstrap": "bootstrap",
-    "Derived": "derived",
-    "Diagnostics": "diagnostics",
-    "Interval": "intervals",
-    "Jackknife": "jackknife",
-    "Posterior": "posterior",
-    "Profile": "profile",
-    "ProfileRegion": "region",
+    "Bootstrap": "uncertainty.bootstrap",
+    "Derived": "uncertainty.derived",
+    "Diagnostics": "uncertainty.diagnostics",
+    "Interval": "uncertainty.intervals",
+    "Jackknife": "uncertainty.jackknife",
+    "Posterior": "posterior.draws",
+    "Profile": "uncertainty.profile",
+    "ProfileRegion": "uncertainty.region",
 }
 
 __all__ = [

@@ -15,12 +15,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
 
-    from .bootstrap import Bootstrap
-    from .intervals import Interval, IntervalKind
-    from .jackknife import Jackknife
-    from .profile import Profile
-    from .region import ProfileRegion
     from .result import Fit
+    from .uncertainty.bootstrap import Bootstrap
+    from .uncertainty.intervals import Interval, IntervalKind
+    from .uncertainty.jackknife import Jackknife
+    from .uncertainty.profile import Profile
+    from .uncertainty.region import ProfileRegion
 
 __all__ = ["FitPlot"]
 
@@ -160,8 +160,8 @@ class FitPlot:
             that is linear in it, with the interval shaded. Of two: the statistic as shades with the outline
             of the region.
         """
-        from .profile import Profile
-        from .region import ProfileRegion
+        from .uncertainty.profile import Profile
+        from .uncertainty.region import ProfileRegion
 
         given = isinstance(name, Profile | ProfileRegion)
         if given and options:

@@ -7,10 +7,10 @@ import textwrap
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .bootstrap import Bootstrap
-    from .intervals import IntervalKind
-    from .posterior import Posterior
+    from .posterior.draws import Posterior
     from .result import Fit
+    from .uncertainty.bootstrap import Bootstrap
+    from .uncertainty.intervals import IntervalKind
 
 __all__ = ["bootstrap_summary", "posterior_summary", "summary"]
 

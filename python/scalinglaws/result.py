@@ -17,11 +17,11 @@ from .errors import DataError, near
 from .inference import CovKind, residuals
 from .law import Law
 from .losses import Loss
-from .prediction import by_delta_method
 from .problem import Problem, Residual
 from .records import Basin, FittedParam, Prediction, Refits, StartsReport
 from .ties import Binding
-from .uncertainty import Uncertainty
+from .uncertainty.methods import Uncertainty
+from .uncertainty.prediction import by_delta_method
 from .verdict import at_bounds
 
 if TYPE_CHECKING:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from . import _core
-from .clusters import Clusters
 from .data import Labels
 from .declared import Design
 from .inference import CovKind
@@ -25,10 +24,11 @@ from .problem import Problem
 from .records import Basin, StartsReport
 from .result import Fit
 from .ties import bind
+from .uncertainty.clusters import Clusters
 
 if TYPE_CHECKING:
-    from .bootstrap import Bootstrap
-    from .diagnostics import Diagnostics
+    from .uncertainty.bootstrap import Bootstrap
+    from .uncertainty.diagnostics import Diagnostics
 
 __all__ = [
     "bootstrap_from_dict",
@@ -338,7 +338,7 @@ def bootstrap_from_dict(content: Mapping[str, Any]) -> Bootstrap:
     ValueError
         If this is no bootstrap, or one of a newer version of the library.
     """
-    from .bootstrap import Bootstrap
+    from .uncertainty.bootstrap import Bootstrap
 
     _check_format(content, _DRAWS, "bootstrap")
     clusters = None if content["clusters"] is None else _read_clusters(content["by"], content["clusters"])
@@ -431,7 +431,7 @@ def _plain_all(value: Any) -> Any:
 
 
 def _diagnostics(content: Mapping[str, Any]) -> Diagnostics:
-    from .diagnostics import Diagnostics, Direction
+    from .uncertainty.diagnostics import Diagnostics, Direction
 
     directions = tuple(
         Direction(

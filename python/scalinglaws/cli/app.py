@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from ..errors import BackendError, DataError, FitWarning, near
 from ..fit import fit as fit_law
-from ..intervals import check_level
 from ..law import Law
 from ..laws import laws as catalogue
 from ..result import Fit
 from ..serialize import load
 from ..templates import Template
+from ..uncertainty.intervals import check_level
 from .files import read_table
 from .options import formula_law, read_at, read_columns, read_fixed, read_over, read_priors, read_starts
 

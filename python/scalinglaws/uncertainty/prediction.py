@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data import read_inputs
+from ..inference import CovKind
+from ..records import Prediction
+from ..verdict import at_bounds
 from .clusters import read_clusters
-from .data import read_inputs
-from .inference import CovKind
-from .records import Prediction
 from .sandwich import degrees
-from .verdict import at_bounds
 
 if TYPE_CHECKING:
-    from .problem import Problem
-    from .result import Fit
+    from ..problem import Problem
+    from ..result import Fit
 
 __all__ = ["Points", "by_delta_method", "read_points", "shaped"]
 

@@ -43,12 +43,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .inference import CovKind, effective_weights, residuals, rows, singular_directions, triangle
+from ..inference import CovKind, effective_weights, residuals, rows, singular_directions, triangle
 from .leverage import cluster_variances, leverage_roots, row_factors, working_variances
 from .smoothing import bending, window
 
 if TYPE_CHECKING:
-    from .problem import Problem
+    from ..problem import Problem
 
 __all__ = ["bread", "covariance", "degrees", "small_factor", "white_coordinates"]
 

@@ -13,25 +13,25 @@ from typing import TYPE_CHECKING, Any, Literal, cast, overload
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backends import Interrupt, Progress
+from ..backends import Interrupt, Progress
+from ..inference import CovKind
+from ..verdict import at_bounds
 from .clusters import read_clusters
-from .inference import CovKind
 from .sandwich import covariance
-from .verdict import at_bounds
 
 if TYPE_CHECKING:
+    from ..executors import ExecutorLike
+    from ..posterior.draws import Noise, Posterior
+    from ..priors import Prior
+    from ..result import Fit
+    from ..starts import Rng
     from .bootstrap import Bootstrap
     from .diagnostics import Diagnostics
-    from .executors import ExecutorLike
     from .intervals import Interval
     from .jackknife import Jackknife
-    from .posterior import Noise, Posterior
-    from .priors import Prior
     from .profile import Profile
     from .region import ProfileRegion
     from .resampling import BootstrapKind, Factor
-    from .result import Fit
-    from .starts import Rng
 
 __all__ = ["Uncertainty"]
 
@@ -304,7 +304,7 @@ class Uncertainty:
         >>> round(ends.lower, 3), round(ends.upper, 3)
         (1.944, 2.051)
         """
-        from .executors import Workers
+        from ..executors import Workers
         from .profile import profile
         from .region import profile_pair
 
@@ -579,7 +579,7 @@ class Uncertainty:
         >>> low < 2 < high
         True
         """
-        from .sampling import sample
+        from ..posterior.sampling import sample
 
         return sample(
             self._fit, draws, chains, tune=tune, noise=noise, priors=priors, rng=rng, progress=progress

@@ -23,7 +23,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from .losses import Loss
+from ..losses import Loss
 
 __all__ = ["draw_residuals", "log_normaliser", "scale_limit"]
 

@@ -14,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backends import Interrupt, Progress
+from ..backends import Interrupt, Progress
+from ..errors import DataError, FitWarning
+from ..inference import CovKind
+from ..records import Prediction
+from ..starts import Rng, seed_of
 from .clusters import Clusters, read_clusters
 from .derived import Derived, Function, derive
 from .draw_errors import draw_covariances
-from .errors import DataError, FitWarning
-from .inference import CovKind
 from .intervals import Interval, IntervalKind, bounds, check_kind, check_level
 from .prediction import read_points, shaped
 from .quantities import Statistic
-from .records import Prediction
 from .resampling import (
     BootstrapKind,
     Factor,
@@ -35,13 +36,12 @@ from .resampling import (
     refit,
     refit_everywhere,
 )
-from .starts import Rng, seed_of
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-    from .executors import ExecutorLike
-    from .result import Fit
+    from ..executors import ExecutorLike
+    from ..result import Fit
 
 __all__ = ["Bootstrap", "bootstrap"]
 
@@ -333,13 +333,13 @@ class Bootstrap:
         level, kind
             As for `conf_int`.
         """
-        from .report import bootstrap_summary
+        from ..report import bootstrap_summary
 
         return bootstrap_summary(self, level, kind)
 
     def to_dict(self) -> dict[str, Any]:
         """Return draws and fit as plain lists, numbers and strings, ready for JSON."""
-        from .serialize import bootstrap_to_dict
+        from ..serialize import bootstrap_to_dict
 
         return bootstrap_to_dict(self)
 
@@ -351,7 +351,7 @@ class Bootstrap:
         path : path
             File to write. It appears whole or not at all.
         """
-        from .serialize import write
+        from ..serialize import write
 
         write(self.to_dict(), path)
 

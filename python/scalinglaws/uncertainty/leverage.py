@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .inference import effective_weights, evaluate, rows
+from ..inference import effective_weights, evaluate, rows
 
 if TYPE_CHECKING:
-    from .problem import Problem
+    from ..problem import Problem
 
 __all__ = ["cluster_variances", "leverage_roots", "row_factors", "working_variances"]
 

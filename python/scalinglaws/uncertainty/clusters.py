@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import DataError, near
-from .grouping import Key, group_rows
-from .tables import open_table
+from ..errors import DataError, near
+from ..grouping import Key, group_rows
+from ..tables import open_table
 
 if TYPE_CHECKING:
-    from .result import Fit
+    from ..result import Fit
 
 __all__ = ["Clusters", "read_clusters"]
 

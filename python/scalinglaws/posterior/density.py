@@ -13,11 +13,11 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends.rust import compiled
-from .inference import residuals, rows
+from ..backends.rust import compiled
+from ..inference import residuals, rows
+from ..priors import Prior
+from ..problem import Problem
 from .likelihood import log_normaliser, scale_limit
-from .priors import Prior
-from .problem import Problem
 
 __all__ = ["Density", "Unit", "flat_units"]
 

@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import Interrupt, Progress, get_backend
+from ..backends import Interrupt, Progress, get_backend
+from ..errors import DataError, near
+from ..executors import Count, ExecutorLike, Workers
+from ..grouping import Key
+from ..inference import residuals
+from ..verdict import judge
 from .clusters import Clusters, read_clusters
-from .errors import DataError, near
-from .executors import Count, ExecutorLike, Workers
-from .grouping import Key
-from .inference import residuals
-from .verdict import judge
 
 if TYPE_CHECKING:
-    from .problem import Problem
-    from .result import Fit
+    from ..problem import Problem
+    from ..result import Fit
 
 __all__ = ["Jackknife", "jackknife"]
 

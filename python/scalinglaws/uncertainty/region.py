@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..executors import Workers
+from ..inference import CovKind
 from .constrained import Constrained, Found, check_options
-from .executors import Workers
-from .inference import CovKind
 from .profile import Profile, profile
 
 if TYPE_CHECKING:
-    from .result import Fit
+    from ..result import Fit
 
 __all__ = ["ProfileRegion", "profile_pair"]
 

@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..inference import core_law, rows
 from .density import Density
-from .inference import core_law, rows
 
 __all__ = ["Values", "make_moves"]
 

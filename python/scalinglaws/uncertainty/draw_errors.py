@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .inference import CovKind, triangle
+from ..inference import CovKind, triangle
+from ..verdict import at_bounds
 from .leverage import cluster_variances, leverage_roots, row_factors, working_variances
 from .sandwich import covariance, small_factor, white_coordinates
 from .smoothing import bending, windows
-from .verdict import at_bounds
 
 if TYPE_CHECKING:
-    from .law import Law
-    from .problem import Problem
+    from ..law import Law
+    from ..problem import Problem
 
 __all__ = ["draw_covariances"]
 

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import get_backend
+from ..backends import get_backend
+from ..errors import near
+from ..inference import CovKind, residuals, triangle
+from ..lines import Held, Line, Stop
+from ..verdict import at_bounds
 from .clusters import read_clusters
-from .errors import near
-from .inference import CovKind, residuals, triangle
-from .lines import Held, Line, Stop
 from .sandwich import bread, covariance, degrees
-from .verdict import at_bounds
 
 if TYPE_CHECKING:
-    from .priors import Prior
-    from .problem import Problem
-    from .result import Fit
+    from ..priors import Prior
+    from ..problem import Problem
+    from ..result import Fit
 
 __all__ = ["Constrained", "Found", "Noise", "Point", "check_options", "measure_noise"]
 

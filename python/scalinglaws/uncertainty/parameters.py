@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import near
+from ..executors import Workers
+from ..inference import CovKind
+from ..verdict import at_bounds
 from .clusters import read_clusters
-from .errors import near
-from .executors import Workers
-from .inference import CovKind
 from .intervals import Interval, check_level
 from .profile import profile
 from .sandwich import degrees
-from .verdict import at_bounds
 
 if TYPE_CHECKING:
-    from .result import Fit
+    from ..result import Fit
 
 __all__ = ["parameter_intervals"]
 

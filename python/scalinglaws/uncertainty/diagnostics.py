@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .inference import singular_directions, triangle
-from .verdict import at_bounds
+from ..inference import singular_directions, triangle
+from ..verdict import at_bounds
 
 if TYPE_CHECKING:
-    from .problem import Problem
-    from .result import Fit
+    from ..problem import Problem
+    from ..result import Fit
 
 __all__ = ["Diagnostics", "Direction", "diagnose"]
 

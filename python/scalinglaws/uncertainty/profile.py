@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ..executors import Workers
+from ..inference import CovKind
+from ..lines import FAR
 from .constrained import Constrained, Found, check_options
-from .executors import Workers
-from .inference import CovKind
 from .intervals import End
-from .lines import FAR
 
 if TYPE_CHECKING:
-    from .result import Fit
+    from ..result import Fit
 
 __all__ = ["Profile", "profile"]
 

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
-from .backends import Interrupt, Progress
-from .backends.rust import compiled, thread_count
+from .. import _core
+from ..backends import Interrupt, Progress
+from ..backends.rust import compiled, thread_count
+from ..errors import near
+from ..starts import free_params, paper_grid, start_range
 from .clusters import Clusters
-from .errors import near
-from .starts import free_params, paper_grid, start_range
 
 if TYPE_CHECKING:
-    from .executors import ExecutorLike
-    from .problem import Problem
-    from .result import Fit
+    from ..executors import ExecutorLike
+    from ..problem import Problem
+    from ..result import Fit
 
 __all__ = [
     "BootstrapKind",
@@ -290,7 +290,7 @@ def make_starts(fit: Fit, starts_per_draw: int | str) -> Starts:
 
 def _basins(fit: Fit) -> NDArray[np.float64]:
     """Return the best parameters, then those of other basins that resampled rows may prefer."""
-    from .inference import residuals
+    from ..inference import residuals
 
     problem, best = fit._problem, fit._theta
     found = [best]
@@ -391,7 +391,7 @@ def refit_everywhere(
         If the executor is lost.
     """
     # Executors load more than the import of the package should wait for.
-    from .executors import Count, Workers
+    from ..executors import Count, Workers
 
     began = time.perf_counter()
     out: dict[str, Any] = {

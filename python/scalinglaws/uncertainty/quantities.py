@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from . import _core
-from .errors import near
-from .ties import names_in
+from .. import _core
+from ..errors import near
+from ..ties import names_in
 
 __all__ = ["Statistic", "formula_statistic", "function_statistic"]
 

@@ -16,7 +16,7 @@ from .prediction import shaped
 from .quantities import Statistic, formula_statistic, function_statistic
 
 if TYPE_CHECKING:
-    from .result import Fit
+    from ..result import Fit
 
 __all__ = ["Derived", "Draws", "Function", "derive"]
 

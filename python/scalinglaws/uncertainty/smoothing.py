@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from .losses import Loss
+    from ..losses import Loss
 
 __all__ = ["bending", "window", "windows"]
 

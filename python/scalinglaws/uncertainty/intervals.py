@@ -12,7 +12,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias, cast, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from .errors import near
+from ..errors import near
 
 __all__ = ["End", "Interval", "IntervalKind", "acceleration", "bounds", "check_kind", "check_level"]
 

@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .extras import need
+from ..extras import need
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
-    from .result import Fit
+    from ..result import Fit
 
 __all__ = ["to_dataset"]
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from .derived import Derived, Function, derive
-from .intervals import Interval, IntervalKind, check_level
+from ..priors import Prior
+from ..records import Prediction
+from ..uncertainty.derived import Derived, Function, derive
+from ..uncertainty.intervals import Interval, IntervalKind, check_level
+from ..uncertainty.prediction import read_points, shaped
 from .likelihood import draw_residuals
-from .prediction import read_points, shaped
-from .priors import Prior
-from .records import Prediction
 
 if TYPE_CHECKING:
     from xarray import Dataset
 
+    from ..result import Fit
+    from ..uncertainty.quantities import Statistic
     from .density import Unit
-    from .quantities import Statistic
-    from .result import Fit
 
 __all__ = ["Noise", "Posterior"]
 
@@ -202,7 +202,7 @@ class Posterior:
         ImportError
             If xarray is missing.
         """
-        from .labelled import to_dataset
+        from ..uncertainty.labelled import to_dataset
 
         return to_dataset(self.fit, self.draws, ("chain", "draw")).assign(
             noise=(("chain", "draw"), self.noise)
@@ -216,7 +216,7 @@ class Posterior:
         level : float
             Of the intervals.
         """
-        from .report import posterior_summary
+        from ..report import posterior_summary
 
         return posterior_summary(self, level)
 

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from .backends import Progress, get_backend
+from ..backends import Progress, get_backend
+from ..errors import FitWarning
+from ..extras import need
+from ..priors import Prior
+from ..recipe import check_progress, spread_priors
+from ..starts import Rng, seed_of
+from ..verdict import judge
 from .density import Density, flat_units
-from .errors import FitWarning
-from .extras import need
-from .posterior import Noise, Posterior
-from .priors import Prior
-from .recipe import check_progress, spread_priors
-from .starts import Rng, seed_of
-from .verdict import judge
+from .draws import Noise, Posterior
 from .walking import Values, make_moves
 
 if TYPE_CHECKING:
-    from .result import Fit
+    from ..result import Fit
 
 __all__ = ["health", "sample"]
 
