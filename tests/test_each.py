@@ -179,6 +179,22 @@ def test_columns_weights_and_priors_are_those_of_fit(runs):
     assert by_name.table["nobs"].tolist() == [7, 8, 8]
 
 
+def test_kept_columns_label_the_rows_of_each_fit(runs):
+    configs = [f"config {i % 4}" for i in range(24)]
+    runs = {**runs, "config": configs}
+    fits = sl.fit_each(LAW, runs, by="data", keep=["config"], starts=64)
+    web = runs["data"] == "web"
+    alone = sl.fit(LAW, {name: np.array(runs[name])[web] for name in ("N", "L")}, starts=64)
+    labels = np.array(configs)[web]
+    assert_array_equal(fits["web"].cov(by="config"), alone.cov(by=labels))
+    boot = fits["web"].bootstrap(20, by="config", rng=3)
+    assert_array_equal(boot.draws, alone.bootstrap(20, by=labels, rng=3).draws)
+    joint = sl.fit_each(LAW, runs, by="data", keep=["config"], shared="alpha", starts=64).joint
+    assert len(joint.jackknife(by="config").draws) == 4
+    with pytest.raises(sl.DataError, match=r"no column 'confug' to keep.*Did you mean 'config'"):
+        sl.fit_each(LAW, runs, by="data", keep=["confug"])
+
+
 def test_the_independent_backend_agrees(runs):
     rust = sl.fit_each(LAW, runs, by="data", starts=32)
     scipy = sl.fit_each(LAW, runs, by="data", starts=8, backend="scipy", threads=2)

@@ -37,6 +37,7 @@ def fit_each(
     residual: Residual | None = None,
     loss: Loss | str | None = None,
     weights: ArrayLike | str | None = None,
+    keep: Sequence[str] = (),
     fixed: Mapping[str, Any] | None = None,
     priors: Mapping[str, Prior] | None = None,
     starts: StartsLike = 512,
@@ -68,6 +69,8 @@ def fit_each(
         As for `fit`, the same for every group.
     weights : array_like of shape (n,) or str, optional
         Row weights, or the column that holds them, as for `fit`.
+    keep : sequence of str, optional
+        Further columns of the table that every fit keeps as labels of its rows, as for `fit`.
     rng : int, Generator, SeedSequence or None, default 0
         Seed of the starts. A number is the seed of every group; a Generator gives each group a seed of its
         own, in order.
@@ -161,7 +164,7 @@ def fit_each(
     names, single = as_by(by)
     common = shared_params(recipe, shared)
     _check_names(law, names)
-    table = GroupedRows.read(law, runs, names, single, columns, weights)
+    table = GroupedRows.read(law, runs, names, single, columns, weights, keep)
 
     jobs = seeded(recipe, len(table.groups.keys))
     watch = Watch(progress, len(jobs) * (ROUNDS if common else 1))

@@ -152,7 +152,9 @@ def _joint(
             row += [_inside(param, fits[label].values[name]) for label in labelled]
         starts.append(row)
     joint = replace(recipe, law=law, starts=np.array(starts), screen=None)
-    return joint.fit(columns, columns={**table.raw.names, column: taken}, weights=weights)
+    return joint.fit(
+        columns, columns={**table.raw.names, column: taken}, weights=weights, keep=tuple(table.kept)
+    )
 
 
 def _at(recipe: Recipe, values: Mapping[str, float]) -> Recipe:

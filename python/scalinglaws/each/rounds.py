@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from ..backends import Progress
 from ..backends.rust import thread_count
-from ..data import RawRuns, find_runs
+from ..data import RawRuns, find_runs, read_labels
 from ..errors import DataError
 from ..executors import Workers
 from ..grouping import Groups, group_rows, spoken
@@ -59,11 +59,14 @@ class GroupedRows:
         Whether their keys are values and not tuples.
     raw : RawRuns
         The columns and the weights.
+    kept : dict of str to sequence
+        Further columns, which each fit keeps as labels of its rows.
     """
 
     groups: Groups
     single: bool
     raw: RawRuns
+    kept: dict[str, Any]
 
     @classmethod
     def read(
@@ -74,6 +77,7 @@ class GroupedRows:
         single: bool,
         columns: Mapping[str, str] | None,
         weights: ArrayLike | str | None,
+        keep: Sequence[str],
     ) -> GroupedRows:
         """Find the groups and the columns of a table.
 
@@ -91,11 +95,13 @@ class GroupedRows:
             The table's names where they differ.
         weights : array_like, str or None
             Row weights.
+        keep : sequence of str
+            Columns to keep as labels.
 
         Returns
         -------
         GroupedRows
-            The columns, not yet checked.
+            The columns, of which only labels are checked yet.
 
         Raises
         ------
@@ -111,7 +117,8 @@ class GroupedRows:
                 f"columns have different lengths: {label} has {raw.n} rows, column {by[0]!r} has {groups.n}",
                 by[0],
             )
-        return cls(groups, single, raw)
+        labels = read_labels(runs, keep, groups.n)
+        return cls(groups, single, raw, {name: source.get(name) for name in labels})
 
     def part(self, rows: NDArray[np.intp]) -> tuple[dict[str, Any], NDArray[np.float64] | None]:
         """Return some rows of every column, and their weights.
@@ -128,7 +135,7 @@ class GroupedRows:
         ndarray or None
             Weights.
         """
-        columns = {column: take(values, rows) for column, values in self.raw.columns.items()}
+        columns = {name: take(values, rows) for name, values in (self.kept | self.raw.columns).items()}
         return columns, None if self.raw.weights is None else self.raw.weights[rows]
 
     def counted(self) -> tuple[int, ...]:
@@ -143,7 +150,7 @@ class GroupedRows:
     def member(self, group: int) -> Member:
         """Return the rows of one group."""
         rows = self.groups.rows[group]
-        return Member(self.spoken(group), rows, *self.part(rows), self.raw.names)
+        return Member(self.spoken(group), rows, *self.part(rows), self.raw.names, tuple(self.kept))
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,6 +169,8 @@ class Member:
         Row weights.
     names : dict of str to str
         The table's column for each name of the law.
+    keep : tuple of str
+        Columns that are labels.
     """
 
     name: str
@@ -169,6 +178,7 @@ class Member:
     columns: dict[str, Any]
     weights: NDArray[np.float64] | None
     names: dict[str, str]
+    keep: tuple[str, ...]
 
     def fit(self, recipe: Recipe, progress: Progress | None = None) -> Fit | DataError:
         """Fit the group, or say why that cannot be done.
@@ -187,7 +197,9 @@ class Member:
             the group as a note.
         """
         try:
-            return recipe.fit(self.columns, columns=self.names, weights=self.weights, progress=progress)
+            return recipe.fit(
+                self.columns, columns=self.names, weights=self.weights, keep=self.keep, progress=progress
+            )
         except DataError as error:
             where = [int(self.rows[row]) for row in error.rows if row < len(self.rows)]
             text = error.message
