@@ -161,7 +161,7 @@ def test_check_compares_everything_but_seconds_and_hits(tmp_path, monkeypatch, c
         kept["rows"] = [changed, second]
         assert published.main(["--check"]) == 1
         said = capsys.readouterr().err
-        assert "docs/published.md is not up to date" in said
+        assert "published.md is not up to date" in said
         assert "some.csv" in said
     assert published.main(["--write"]) == 2
     monkeypatch.setenv("SCALINGLAWS_TEST_DATA", str(tmp_path / "nowhere"))

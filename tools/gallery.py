@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import scalinglaws as sl
 from curves import plot, short
+from generated import write_or_check
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = DOCS / "laws.md"
@@ -408,38 +409,13 @@ def _digits(values: Mapping[str, float]) -> int:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check the gallery.
-
-    Parameters
-    ----------
-    arguments : list of str
-        Empty, or ``--check``.
-
-    Returns
-    -------
-    int
-        The exit code.
-    """
-    if arguments not in ([], ["--check"]):
-        print("usage: python tools/gallery.py [--check]", file=sys.stderr)
-        return 2
-    files = gallery()
-    leftover = [path for path in PLOTS.glob("*.svg") if path not in files]
-    if arguments:
-        stale = [path for path, text in files.items() if not _holds(path, text)] + leftover
-        for path in stale:
-            print(f"{path} is not up to date: run `make gallery`", file=sys.stderr)
-        return 1 if stale else 0
-    PLOTS.mkdir(exist_ok=True)
-    for path in leftover:
-        path.unlink()
-    for path, text in files.items():
-        path.write_text(text, encoding="utf-8")
-    return 0
-
-
-def _holds(path: Path, text: str) -> bool:
-    return path.is_file() and path.read_text(encoding="utf-8") == text
+    """Write or check the gallery; see `write_or_check`."""
+    return write_or_check(
+        arguments,
+        gallery,
+        "gallery",
+        leftover=lambda files: [path for path in PLOTS.glob("*.svg") if path not in files],
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ are read from the folder ``SCALINGLAWS_TEST_DATA``, else from ``../shared/data``
 
 from __future__ import annotations
 
-import difflib
 import re
 import sys
 from collections import Counter
@@ -20,6 +19,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 import published_compute
 import published_data
 import published_transfer
+from generated import write_or_check
 from measured import Read, Table, data_folder, read_csv
 from published_row import SCIPY, Row, printed
 
@@ -189,38 +189,19 @@ def repeatable(text: str) -> str:
     return re.sub(r"(?m)^(\|.*\|) (\d+ )?(of \d+)? ?\| [\d.]+ \|$", r"\1 \3 |", text)
 
 
+def pages(folder: Path) -> dict[Path, str]:
+    """Fit everything and return the page under its path."""
+    read = reader(folder)
+    return {PAGE: page([row for section in SECTIONS for row in section(read)])}
+
+
 def main(arguments: list[str]) -> int:
-    """Write or check the page.
-
-    Parameters
-    ----------
-    arguments : list of str
-        Empty, or ``--check``.
-
-    Returns
-    -------
-    int
-        The exit code.
-    """
-    if arguments not in ([], ["--check"]):
-        print("usage: python tools/published.py [--check]", file=sys.stderr)
-        return 2
+    """Write or check the page; see `write_or_check`. Leaves with 2 where there are no measured data."""
     folder = data_folder()
     if not folder.is_dir():
         print(f"no measured data at {folder}: set SCALINGLAWS_TEST_DATA", file=sys.stderr)
         return 2
-    read = reader(folder)
-    text = page([row for section in SECTIONS for row in section(read)])
-    if not arguments:
-        PAGE.write_text(text, encoding="utf-8")
-        return 0
-    old = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
-    before, after = (repeatable(each).splitlines() for each in (old, text))
-    changes = list(difflib.unified_diff(before, after, "docs/published.md", "now", n=0, lineterm=""))
-    if changes:
-        print("\n".join(changes), file=sys.stderr)
-        print("docs/published.md is not up to date: run `make published`", file=sys.stderr)
-    return 1 if changes else 0
+    return write_or_check(arguments, lambda: pages(folder), "published", repeatable=repeatable)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from generated import write_or_check
 from scalinglaws.laws import laws
 
 STUB = Path(__file__).parents[1] / "python" / "scalinglaws" / "_ids.pyi"
@@ -42,29 +43,8 @@ def stub() -> str:
 
 
 def main(arguments: list[str]) -> int:
-    """Write or check the stub.
-
-    Parameters
-    ----------
-    arguments : list of str
-        Empty, or ``--check``.
-
-    Returns
-    -------
-    int
-        The exit code.
-    """
-    text = stub()
-    if arguments == ["--check"]:
-        if not STUB.is_file() or STUB.read_text(encoding="utf-8") != text:
-            print(f"{STUB} is not up to date: run `make stubs`", file=sys.stderr)
-            return 1
-    elif arguments:
-        print("usage: python tools/write_ids.py [--check]", file=sys.stderr)
-        return 2
-    else:
-        STUB.write_text(text, encoding="utf-8")
-    return 0
+    """Write or check the stub; see `write_or_check`."""
+    return write_or_check(arguments, lambda: {STUB: stub()}, "stubs")
 
 
 if __name__ == "__main__":
