@@ -124,6 +124,33 @@ def test_a_wild_draw_is_least_squares_on_residuals_times_factors(straight, facto
         assert_array_equal(boot.replicate(index)["weights"], np.ones(30))
 
 
+@pytest.mark.parametrize("kind", ["wild", "residual", "parametric"])
+def test_a_prior_is_one_more_observation_where_noise_is_made_anew(kind):
+    data, priors = line(), {"b": sl.normal(0.5, 0.05), "a": sl.normal(1.0, 0.3)}
+    fit = sl.fit(LINE, data, residual="linear", starts=8, priors=priors)
+    boot = fit.bootstrap(3000, kind=kind, rng=4)
+    X = np.stack([np.ones(30), data["x"]], axis=1)
+    rows = np.concatenate([X, np.diag([1 / 0.3, 1 / 0.05])])
+    for index in range(3):
+        drawn = boot.replicate(index)
+        b, a = drawn["centers"]
+        answer = np.linalg.lstsq(rows, [*drawn["target"], a / 0.3, b / 0.05], rcond=None)[0]
+        assert_allclose(boot.draws[index], answer, rtol=1e-7)
+    centers = np.array([boot.replicate(index)["centers"] for index in range(3000)])
+    assert_allclose(
+        centers.mean(axis=0), [fit.values["b"], fit.values["a"]], atol=0.3 * 4.5 / math.sqrt(3000)
+    )
+    assert_allclose(centers.std(axis=0), [0.05, 0.3], rtol=0.06)
+    # Draws scatter about the fit, and not about a point nearer to the priors.
+    assert_allclose(list(boot.bias.values()), 0.0, atol=4.5 * max(boot.stderr().values()) / math.sqrt(3000))
+
+
+def test_priors_stay_where_they_are_if_rows_are_drawn():
+    fit = sl.fit(LINE, line(), residual="linear", starts=8, priors={"b": sl.normal(0.5, 0.05)})
+    assert_array_equal(fit.bootstrap(2).replicate(1)["centers"], [0.5])
+    assert fit.bootstrap(2, kind="wild").replicate(1)["centers"] != [0.5]
+
+
 def test_a_wild_draw_of_clusters_has_one_factor_for_each(straight):
     data, by = line(), np.repeat(np.arange(6), 5)
     boot = straight.bootstrap(3, kind="wild", by=by, rng=4)

@@ -270,6 +270,34 @@ def test_posterior_agrees_with_the_parametric_bootstrap_on_real_ladders(read_tab
     assert [a.lower, a.upper] == pytest.approx([b.lower, b.upper], abs=0.25 * b.stderr)
 
 
+@pytest.mark.parametrize(("ladder", "name"), [(overtraining_grid, "eta"), (olmo_ladder, "beta")])
+def test_an_informative_prior_moves_the_posterior_and_the_bootstrap_alike(read_table, ladder, name):
+    """The prior is two standard errors away and as wide as one.
+
+    Weights are 1 / sigma**2, so that fits take the prior for what it is.
+    """
+    fit, quantities, far = ladder(read_table)
+    se, old = fit.stderr()[name], fit.values[name]
+    problem = fit._problem
+    rows = {column: problem.inputs[column] for column in problem.law.inputs} | {"L": problem.target}
+    options = {"residual": fit.residual, "loss": "squared", "weights": np.full(fit.nobs, fit.dof / fit.rss)}
+    informed = sl.fit(fit.law, rows, priors={name: sl.normal(old + 2.0 * se, se)}, **options)
+    post, boot = informed.sample(noise="weights"), informed.bootstrap(4000, kind="parametric")
+    assert post.valid
+    # In a linear law the new value is half way to the prior's, with a variance half as large.
+    assert (informed.values[name] - old) / se == pytest.approx(1.0, abs=0.15)
+    assert post.apply(name).stderr() / se == pytest.approx(math.sqrt(0.5), rel=0.15)
+    for what in quantities:
+        a, b = post.apply(what), boot.apply(what)
+        sd = b.stderr()
+        assert a.stderr() == pytest.approx(sd, rel=0.12), what
+        assert np.median(a.draws) == pytest.approx(np.median(b.draws[boot.ok]), abs=0.25 * sd), what
+        assert list(a.conf_int(0.8)) == pytest.approx(list(b.conf_int(0.8)), abs=0.35 * sd), what
+    a, b = post.predict(far, 0.8), boot.predict(far, 0.8)
+    assert a.stderr == pytest.approx(b.stderr, rel=0.12)
+    assert [a.lower, a.upper] == pytest.approx([b.lower, b.upper], abs=0.25 * b.stderr)
+
+
 def test_a_bent_ridge_is_walked_to_its_end(read_table):
     """The profile of alpha, with the volume of the others by Laplace's method, is its marginal density.
 

@@ -86,12 +86,15 @@ class Resampling:
         fitted: NDArray[np.float64],
         noise: NDArray[np.float64],
         scale: NDArray[np.float64],
+        about: NDArray[np.float64] | None,
     ) -> Resampling: ...
     @property
     def units(self) -> int: ...
     @property
     def unit(self) -> NDArray[np.uint32]: ...
-    def replicate(self, seed: int, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
+    def replicate(
+        self, seed: int, index: int
+    ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]: ...
     def refit(
         self,
         warm: NDArray[np.float64],

@@ -132,14 +132,14 @@ class Bootstrap:
         -------
         dict
             ``"weights"``, the row weights of the draw with those of the fit in them, and ``"target"``, its
-            observed values; arrays of shape (n,).
+            observed values, arrays of shape (n,); and ``"centers"``, those of the fit's priors in their
+            order.
         """
         if isinstance(index, bool) or not 0 <= index < len(self.status):
             raise ValueError(
                 f"index must be the number of a draw, 0 to {len(self.status) - 1}, not {index!r}"
             )
-        weights, target = self._plan.replicate(self.seed, int(index))
-        return {"weights": weights, "target": target}
+        return self._plan.replicate(self.seed, int(index))
 
     # ---------------------------------------------------------------- parameters
 
@@ -461,7 +461,9 @@ class Bootstrap:
             weights, target = problem.weights[None, :], problem.target[None, :]
         else:
             rows = [plan.replicate(self.seed, int(i)) for i in numbers]
-            weights, target = (np.array([row[k] for row in rows]).reshape(-1, problem.n) for k in (0, 1))
+            weights, target = (
+                np.array([row[name] for row in rows]).reshape(-1, problem.n) for name in ("weights", "target")
+            )
         iid = self.kind in ("residual", "parametric") and not self.fit.loss.robust
         unit = plan.rows.core.unit.astype(np.intp) if self.clusters is not None else None
         kind: CovKind = "classical" if iid else "sandwich"

@@ -459,6 +459,10 @@ class Uncertainty:
         in clusters by sqrt(g / (g - 1) (n - 1) / (n - k)), and added where residuals are taken: on the
         logarithm for log residuals. Rows of weight zero are never drawn.
 
+        A prior is one more observation of its parameter. Where noise is made anew (wild, residual,
+        parametric), its centre is drawn anew, too, with its own width about the fit; pairs leave it where it
+        is, and say nothing of its width.
+
         Examples
         --------
         >>> import numpy as np

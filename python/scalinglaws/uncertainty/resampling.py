@@ -83,6 +83,8 @@ class Replicates:
         Cluster of each row.
     fitted, noise, scale : ndarray of float
         What the scheme adds noise to, and the noise; empty where it has no use for them.
+    about : ndarray of float, shape (k,), or None
+        Parameters about which the centres of priors are drawn; None where they stay.
     """
 
     problem: Problem
@@ -91,12 +93,19 @@ class Replicates:
     fitted: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     noise: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
     scale: NDArray[np.float64] = field(default_factory=lambda: np.empty(0))
+    about: NDArray[np.float64] | None = None
 
     @cached_property
     def core(self) -> _core.Resampling:
         """The compiled form, with its own copy of the rows."""
         return _core.Resampling(
-            compiled(self.problem), self.scheme, self.codes, self.fitted, self.noise, self.scale
+            compiled(self.problem),
+            self.scheme,
+            self.codes,
+            self.fitted,
+            self.noise,
+            self.scale,
+            self.about,
         )
 
     def __getstate__(self) -> dict[str, Any]:
@@ -127,13 +136,17 @@ class Plan:
     clusters: Clusters | None
     rows: Replicates
 
-    def replicate(self, seed: int, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return row weights and targets, natural units, of one draw; each of shape (n,)."""
-        weights, target = self.rows.core.replicate(seed, index)
+    def replicate(self, seed: int, index: int) -> dict[str, NDArray[np.float64]]:
+        """Return row weights, targets and centres of priors, natural units, of one draw."""
+        weights, target, centers = self.rows.core.replicate(seed, index)
         problem = self.fit._problem
         if target.size == 0:
-            return weights, problem.target.copy()
-        return weights, np.exp(target) if self.fit.residual == "log" else target
+            target = problem.target.copy()
+        elif self.fit.residual == "log":
+            target = np.exp(target)
+        if centers.size == 0:
+            centers = np.array([prior.center for prior in problem.priors.values()])
+        return {"weights": weights, "target": target, "centers": centers}
 
 
 def make_plan(fit: Fit, kind: str, factor: str | None, clusters: Clusters | None) -> Plan:
@@ -213,14 +226,25 @@ def _replicates(fit: Fit, kind: BootstrapKind, factor: Factor, clusters: Cluster
         fitted = np.log(fitted) if fit.residual == "log" else fitted
     # A row that does not count may lie where the law has no value.
     fitted, residual = np.where(used, fitted, 0.0), np.where(used, residual, 0.0)
+    about = _centers(fit)
     if kind == "wild":
-        return Replicates(problem, factor, codes, fitted, residual * _correction(fit, clusters))
+        noise = residual * _correction(fit, clusters)
+        return Replicates(problem, factor, codes, fitted, noise, about=about)
     root = np.where(used, np.sqrt(problem.weights), 1.0)
     scale = np.where(used, 1.0 / root, 0.0)
     if kind == "parametric":
         sigma = math.sqrt(fit.rss / fit.dof)
-        return Replicates(problem, "parametric", None, fitted, scale=sigma * scale)
-    return Replicates(problem, "residual", None, fitted, noise_pool(fit), scale)
+        return Replicates(problem, "parametric", None, fitted, scale=sigma * scale, about=about)
+    return Replicates(problem, "residual", None, fitted, noise_pool(fit), scale, about)
+
+
+def _centers(fit: Fit) -> NDArray[np.float64] | None:
+    """Parameters about which centres of priors are drawn: a prior is one more observation of its parameter.
+
+    Where noise is made anew about the law, a prior that stayed where it is would pull every draw away from
+    the fit, as it has pulled the fit.
+    """
+    return np.ascontiguousarray(fit._theta) if fit._problem.priors else None
 
 
 def noise_pool(fit: Fit) -> NDArray[np.float64]:

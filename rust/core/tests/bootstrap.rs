@@ -5,7 +5,7 @@ use scalinglaws_core::run::{Control, pool};
 use scalinglaws_core::search::{
     Factor, Refitted, Replicate, Resampling, Scheme, StartRange, Starts, bootstrap, multistart,
 };
-use scalinglaws_core::{Data, Law, Loss, Options, Param, ParamKind, Problem, Residual, Status};
+use scalinglaws_core::{Data, Law, Loss, Options, Param, ParamKind, Prior, PriorKind, Problem, Residual, Status};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 
@@ -248,6 +248,49 @@ fn a_cancelled_bootstrap_returns_all_rows_marked() {
     let refits = bootstrap(&problem, &resampling, &starts, 5, 0..10, None, &control).unwrap();
     assert_eq!(refits.report.status, [Status::Cancelled; 10]);
     assert!(refits.report.theta.iter().all(|t| t.is_nan()));
+}
+
+#[test]
+fn centres_of_priors_are_drawn_about_the_fit_and_refits_use_them() {
+    let data = data();
+    let prior = |index, kind, center, width| Prior { index, kind, center, width };
+    let with = |first, second| {
+        let priors = vec![prior(2, PriorKind::Normal, first, 0.05), prior(1, PriorKind::LogNormal, second, 0.2)];
+        let options = Options { residual: Residual::Log, priors, ..Options::default() };
+        Problem::new(law(), &data, options).unwrap()
+    };
+    let problem = with(0.4, 300.0);
+    let theta = best(&problem);
+    let (fitted, _) = fitted_and_residuals(&data, &theta);
+    let scheme = Scheme::Parametric { fitted: fitted.clone(), scale: vec![0.01; ROWS] };
+    let kept = Resampling::new(&problem, scheme.clone(), None).unwrap();
+    assert!(replicate(&kept, 0).centers.is_empty());
+    let drawn = kept.clone().with_priors_about(&problem, &theta).unwrap();
+    // Rows come first: they do not depend on the priors.
+    assert_eq!(replicate(&drawn, 3).target, replicate(&kept, 3).target);
+    let refits = refit(&problem, &drawn, &warm(&problem), 0..3);
+    let (mut sums, count) = ([0.0; 4], 4000);
+    for index in 0..count {
+        let centers = replicate(&drawn, index).centers;
+        let z = [(centers[0] - theta[2]) / 0.05, (centers[1] / theta[1]).ln() / 0.2];
+        for (sum, term) in sums.iter_mut().zip([z[0], z[0] * z[0], z[1], z[1] * z[1]]) {
+            *sum += term / count as f64;
+        }
+        if index < 3 {
+            let target = replicate(&drawn, index).target.iter().map(|t| t.exp()).collect();
+            let options = with(centers[0], centers[1]).options().clone();
+            let other = Problem::new(law(), &Data { target, ..data.clone() }, options).unwrap();
+            for (a, b) in refits.report.theta[3 * index as usize..].iter().zip(&best(&other)) {
+                assert!((a / b - 1.0).abs() < 1e-5);
+            }
+        }
+    }
+    let limit = 4.5 / (count as f64).sqrt();
+    for (moment, expected) in sums.iter().zip([0.0, 1.0, 0.0, 1.0]) {
+        assert!((moment - expected).abs() < 2.0 * limit, "{sums:?}");
+    }
+    assert!(kept.clone().with_priors_about(&problem, &theta[..2]).is_err());
+    assert!(kept.with_priors_about(&problem, &[1.7, 0.0, 0.3]).is_err());
 }
 
 #[test]

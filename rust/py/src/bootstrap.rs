@@ -30,6 +30,7 @@ impl PyResampling {
         fitted: PyReadonlyArray1<'_, f64>,
         noise: PyReadonlyArray1<'_, f64>,
         scale: PyReadonlyArray1<'_, f64>,
+        about: Option<PyReadonlyArray1<'_, f64>>,
     ) -> PyResult<Self> {
         let (fitted, noise, scale) = (copy(&fitted)?, copy(&noise)?, copy(&scale)?);
         let scheme = match scheme {
@@ -43,7 +44,10 @@ impl PyResampling {
         };
         let clusters = clusters.as_ref().map(copy).transpose()?;
         let problem = problem.0.clone();
-        let resampling = Resampling::new(&problem, scheme, clusters.as_deref()).map_err(|e| errors::core(&e))?;
+        let mut resampling = Resampling::new(&problem, scheme, clusters.as_deref()).map_err(|e| errors::core(&e))?;
+        if let Some(about) = about {
+            resampling = resampling.with_priors_about(&problem, &copy(&about)?).map_err(|e| errors::core(&e))?;
+        }
         Ok(Self { problem, resampling: Arc::new(resampling) })
     }
 
@@ -57,11 +61,12 @@ impl PyResampling {
         self.resampling.unit().to_vec().into_pyarray(py)
     }
 
-    /// Row weights and targets of one replicate; no targets where they are those of the problem.
-    fn replicate<'py>(&self, py: Python<'py>, seed: u64, index: u64) -> TwoArrays<'py> {
+    /// Row weights, targets and centres of priors of one replicate; no targets or centres where they are those of the
+    /// problem.
+    fn replicate<'py>(&self, py: Python<'py>, seed: u64, index: u64) -> ThreeArrays<'py> {
         let mut out = Replicate::default();
         self.resampling.replicate(seed, index, &mut out);
-        (out.weights.into_pyarray(py), out.target.into_pyarray(py))
+        (out.weights.into_pyarray(py), out.target.into_pyarray(py), out.centers.into_pyarray(py))
     }
 
     #[allow(clippy::too_many_arguments, clippy::needless_pass_by_value)]
@@ -95,4 +100,4 @@ impl PyResampling {
     }
 }
 
-type TwoArrays<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);
+type ThreeArrays<'py> = (Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>, Bound<'py, PyArray1<f64>>);

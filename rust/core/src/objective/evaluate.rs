@@ -38,6 +38,7 @@ pub struct Workspace {
     target: Option<Vec<Block>>,
     /// Values that stand in for those of fixed parameters.
     held: Vec<(usize, f64)>,
+    centers: Vec<f64>,
 }
 
 impl Workspace {
@@ -50,6 +51,13 @@ impl Workspace {
     /// natural values and not at the problem's own.
     pub fn set_held(&mut self, held: Vec<(usize, f64)>) {
         self.held = held;
+    }
+
+    /// Has evaluations with this memory take these centres for the problem's priors, in their order, or their own
+    /// again if there are none.
+    pub fn set_centers(&mut self, centers: &[f64]) {
+        self.centers.clear();
+        self.centers.extend_from_slice(centers);
     }
 }
 
@@ -329,14 +337,15 @@ impl Problem {
 
     /// Adds penalties. With [`Mode::Gauss`] their curvature is kept non-negative.
     fn add_priors(&self, ws: &Workspace, scale: &[f64], mode: Mode, out: &mut Evaluation) {
-        for prior in &self.options.priors {
+        for (number, prior) in self.options.priors.iter().enumerate() {
             let i = prior.index;
+            let center = ws.centers.get(number).copied().unwrap_or(prior.center);
             let theta = ws.natural[i];
             let inverse = 1.0 / prior.width;
             let (z, slope, bend) = match prior.kind {
-                PriorKind::Normal => ((theta - prior.center) * inverse, inverse, 0.0),
+                PriorKind::Normal => ((theta - center) * inverse, inverse, 0.0),
                 PriorKind::LogNormal => {
-                    let z = (math::log::<false>(theta) - math::log::<false>(prior.center)) * inverse;
+                    let z = (math::log::<false>(theta) - math::log::<false>(center)) * inverse;
                     (z, inverse / theta, -inverse / (theta * theta))
                 }
             };

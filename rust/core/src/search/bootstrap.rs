@@ -141,6 +141,7 @@ impl Refit<'_> {
         let weights = weighted.then(|| self.problem.pack_weights(&replicate.weights)).transpose()?;
         let target = (!weighted).then(|| self.problem.pack_target(&replicate.target)).transpose()?;
         scratch.workspace.set_target(target);
+        scratch.workspace.set_centers(&replicate.centers);
         let mut best: Option<(Solution, usize)> = None;
         let (mut iterations, mut evaluations, mut cancelled) = (0, 0, false);
         let mut run = |x: &[f64], settings: &Settings, number: usize, best: &mut Option<(Solution, usize)>| {

@@ -2,7 +2,8 @@
 
 use super::rng::Stream;
 use crate::error::Error;
-use crate::objective::Problem;
+use crate::math;
+use crate::objective::{PriorKind, Problem};
 
 /// How a replicate differs from the data. Vectors have one entry per row and are measured where residuals are taken:
 /// they are values or differences of `T(y)`.
@@ -69,6 +70,26 @@ pub struct Resampling {
     /// Unit of each row. Rows of weight zero belong to the first one, where they do nothing.
     unit: Vec<u32>,
     units: usize,
+    /// Priors whose centres are drawn; none if they stay where they are.
+    beliefs: Vec<Belief>,
+}
+
+/// A prior as one more observation of its parameter.
+#[derive(Clone, Copy, Debug)]
+struct Belief {
+    about: f64,
+    width: f64,
+    kind: PriorKind,
+}
+
+impl Belief {
+    fn draw(self, stream: &mut Stream) -> f64 {
+        let away = self.width * stream.normal();
+        match self.kind {
+            PriorKind::Normal => self.about + away,
+            PriorKind::LogNormal => self.about * math::exp::<false>(away),
+        }
+    }
 }
 
 /// One replicate.
@@ -78,6 +99,8 @@ pub struct Replicate {
     pub weights: Vec<f64>,
     /// Targets as values of `T(y)`; empty if they are the problem's own.
     pub target: Vec<f64>,
+    /// Centres of the problem's priors; empty if they are its own.
+    pub centers: Vec<f64>,
     counts: Vec<u32>,
     factors: Vec<f64>,
 }
@@ -112,7 +135,27 @@ impl Resampling {
             Some(codes) => number_units(&base, |row| codes[row]),
             None => number_units(&base, |row| row as u32),
         };
-        Ok(Self { scheme, base, unit, units })
+        Ok(Self { scheme, base, unit, units, beliefs: Vec::new() })
+    }
+
+    /// Has every replicate draw the centres of the problem's priors, about these expanded parameters: where noise is
+    /// made anew about the law, a prior that stays behind would pull every refit to itself once more.
+    ///
+    /// # Errors
+    /// When the length is wrong, or a parameter is no centre for its prior.
+    pub fn with_priors_about(mut self, problem: &Problem, parameters: &[f64]) -> Result<Self, Error> {
+        if parameters.len() != problem.expanded() {
+            return Err(Error::Length { expected: problem.expanded(), found: parameters.len() });
+        }
+        for prior in &problem.options().priors {
+            let (about, kind) = (parameters[prior.index], prior.kind);
+            if !about.is_finite() || (kind == PriorKind::LogNormal && about <= 0.0) {
+                let name = problem.name(prior.index);
+                return Err(Error::Option(format!("the prior on {name} cannot be drawn about {about}")));
+            }
+            self.beliefs.push(Belief { about, width: prior.width, kind });
+        }
+        Ok(self)
     }
 
     /// Number of units that are drawn or left out.
@@ -165,6 +208,8 @@ impl Resampling {
                 out.target.extend(fitted.iter().zip(scale).map(|(f, s)| f + s * stream.normal()));
             }
         }
+        out.centers.clear();
+        out.centers.extend(self.beliefs.iter().map(|belief| belief.draw(&mut stream)));
     }
 }
 
