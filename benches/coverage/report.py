@@ -102,7 +102,8 @@ def _head(sets: int, draws: int, seed: int) -> list[str]:
 
 Written by `{command}`; every number, single parameters and
 Monte-Carlo errors included, is in [coverage.csv](coverage.csv). What follows from it is in the
-[guide](guide.md#which-interval) and in [decision 0010](decisions/0010-default-intervals.md).
+[guide](guide.md#which-interval) and in decisions [0010](decisions/0010-default-intervals.md) and
+[0012](decisions/0012-noise-along-the-runs.md).
 
 {sets:,} data sets of each design (or as many as its section says) are simulated and fitted, from the truth
 and from 15 other starts; the lowest minimum counts. The truth is L = 1.82 + 482 / N^0.348 + 2085 / D^0.366,
