@@ -6,13 +6,14 @@ import json
 import math
 import pickle
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import scalinglaws as sl
 from numpy.testing import assert_allclose, assert_array_equal
 from scalinglaws.inference import triangle
-from scalinglaws.uncertainty.leverage import working_variances
+from scalinglaws.uncertainty.leverage import working_noise
 from scalinglaws.uncertainty.sandwich import covariance, white_coordinates
 
 POWER = sl.Law(
@@ -145,6 +146,26 @@ def test_a_prior_is_one_more_observation_where_noise_is_made_anew(kind):
     assert_allclose(list(boot.bias.values()), 0.0, atol=4.5 * max(boot.stderr().values()) / math.sqrt(3000))
 
 
+def test_studentised_errors_of_a_draw_know_its_priors():
+    N = np.geomspace(1e2, 1e5, 14)
+    noise = 0.02 * np.random.default_rng(5).standard_normal(14)
+    rows = {"N": N, "L": (1.7 + 127.0 / N**0.4) * np.exp(noise)}
+    prior, options = (
+        sl.lognormal(60.0, 0.7),
+        {"residual": "log", "weights": np.full(14, 2500.0), "starts": 64},
+    )
+    fit = sl.fit(POWER, rows, priors={"A": prior}, **options)
+    boot = fit.bootstrap(4, kind="wild", rng=2)
+    for index in range(4):
+        drawn = boot.replicate(index)
+        prior = sl.lognormal(drawn["centers"][0], 0.7)
+        again = sl.fit(POWER, {"N": N, "L": drawn["target"]}, priors={"A": prior}, **options)
+        expected, _ = covariance(
+            again._problem, again._theta, fit._problem.free, fit.dof, "sandwich", noise=working(fit)
+        )
+        assert_allclose(boot._draw_covs[index], expected, rtol=1e-3)
+
+
 def test_priors_stay_where_they_are_if_rows_are_drawn():
     fit = sl.fit(LINE, line(), residual="linear", starts=8, priors={"b": sl.normal(0.5, 0.05)})
     assert_array_equal(fit.bootstrap(2).replicate(1)["centers"], [0.5])
@@ -271,7 +292,7 @@ def test_bca_is_that_of_scipy_for_the_same_draws():
 
 def working(fit):
     white, _ = white_coordinates(triangle(fit._problem, fit._theta, fit._problem.free)[0])
-    return working_variances(fit._problem, fit._theta, fit._problem.free, white)
+    return working_noise(fit._problem, fit._theta, fit._problem.free, white)
 
 
 @pytest.mark.parametrize("loss", ["squared", "soft_l1:0.3", "huber:0.2"])
@@ -284,7 +305,7 @@ def test_studentised_errors_of_a_draw_are_those_of_a_fit_of_the_repeated_rows(lo
         repeated = {name: column[rows] for name, column in data.items()}
         again = sl.fit(LINE, repeated, residual="linear", loss=loss, weights=weights[rows], starts=8)
         # Of the squared loss all draws are measured with the working variances of the fit itself.
-        noise = None if fit.loss.robust else working(fit)[rows]
+        noise = None if fit.loss.robust else replace(working(fit), shape=working(fit).shape[rows])
         expected, _ = covariance(
             again._problem, again._theta, fit._problem.free, fit.dof, "sandwich", noise=noise
         )

@@ -10,7 +10,7 @@ import pytest
 import scalinglaws as sl
 from numpy.testing import assert_allclose, assert_array_equal
 from scalinglaws.inference import triangle
-from scalinglaws.uncertainty.leverage import working_variances
+from scalinglaws.uncertainty.leverage import WorkingNoise, working_noise
 from scalinglaws.uncertainty.sandwich import covariance, white_coordinates
 from scipy import optimize, stats
 
@@ -131,7 +131,7 @@ def test_the_sandwich_has_no_bias_under_its_working_noise_also_with_rows_of_high
             "sandwich",
             codes if clustered else None,
         )
-        total = total + covariance(*given, noise=noise)[0]
+        total = total + covariance(*given, noise=WorkingNoise(noise, 1.0))[0]
     inverse = np.linalg.inv(X.T @ X)
     assert_allclose(total, inverse @ (X.T * noise) @ X @ inverse, rtol=1e-6)
 
@@ -147,11 +147,63 @@ def test_working_variances_follow_the_noise_and_not_the_scale_of_anything():
         params = {name: sl.Param("real", start=(-5.0 * scale, 5.0 * scale)) for name in "ab"}
         fit = sl.fit(sl.Law(LINE.formula, params=params), {"x": x, "y": y}, starts=4, **options)
         white, _ = white_coordinates(triangle(fit._problem, fit._theta, fit._problem.free)[0])
-        found[name] = working_variances(fit._problem, fit._theta, fit._problem.free, white)
+        found[name] = working_noise(fit._problem, fit._theta, fit._problem.free, white).shape
     # The noise grows 25-fold from the first run to the last, so its variance by 625.
     assert found["plain"][-1] / found["plain"][0] == pytest.approx(625.0, rel=0.5)
     assert_allclose(found["large"], found["plain"], rtol=1e-6)
     assert_allclose(found["weighted"], found["plain"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("by", [None, "alone"])
+@pytest.mark.parametrize("loss", ["squared", "huber:0.2"])
+def test_the_only_run_of_a_category_has_the_noise_of_the_others(loss, by):
+    """It is fitted exactly and shows none: no sandwich that rests on its residual alone can be right."""
+    rng = np.random.default_rng(1)
+    law = sl.Law("y ~ A[g]", params={"A": sl.Param("real", start=(-5, 5))})
+    g = np.array(["u"] * 12 + ["v"] * 12 + ["w"])
+    y = rng.standard_normal(25) + np.where(g == "v", 3.0, 0.0)
+    labels = None if by is None else np.array([*np.repeat(np.arange(6), 4), 6])
+    fit = sl.fit(law, {"g": g, "y": y}, loss=loss, starts=8)
+    error = fit.stderr("sandwich", by=labels)["A[w]"]
+    if loss == "squared":
+        white, _ = white_coordinates(triangle(fit._problem, fit._theta, fit._problem.free)[0])
+        noise = working_noise(fit._problem, fit._theta, fit._problem.free, white)
+        assert error == pytest.approx(math.sqrt(noise.level * noise.shape[-1]), rel=1e-9)
+        assert fit.profile("A[w]", by=labels, points=0).dof == pytest.approx(22.0)
+    assert 0.4 < error < 0.9
+    # The standard deviation of the others is 0.6.
+    low, high = fit.conf_int(0.95, by=labels)["A[w]"]
+    assert low < y[-1] - 0.8 < y[-1] + 0.8 < high
+    boot = fit.bootstrap(20, kind="wild", by=labels)
+    own = np.array([fit._theta])
+    drawn = boot._cov(own, None)[0]
+    assert_allclose(drawn, fit.cov("sandwich", by=labels), rtol=1e-6)
+
+
+@pytest.mark.parametrize("loss", ["squared", "huber:0.2"])
+def test_rows_of_weight_zero_change_no_clustered_error(loss):
+    data, weights = runs(), runs()["w"]
+    weights[::5] = 0.0
+    kept = weights > 0.0
+    fit = sl.fit(LINE, data, loss=loss, weights=weights, starts=8)
+    bare = {name: column[kept] for name, column in data.items()}
+    removed = sl.fit(LINE, bare, loss=loss, weights=weights[kept], starts=8)
+    assert_allclose(fit.cov("sandwich", by=LABELS), removed.cov("sandwich", by=LABELS[kept]), rtol=1e-6)
+    found, expected = (f.profile("b", by=by, points=0) for f, by in ((fit, LABELS), (removed, LABELS[kept])))
+    assert found.dof == pytest.approx(expected.dof, rel=1e-6)
+    boot = fit.bootstrap(5, by=LABELS)
+    assert_allclose(boot._cov(fit._theta[None, :], None)[0], fit.cov("sandwich", by=LABELS), rtol=1e-6)
+
+
+def test_values_that_differ_by_rounding_share_their_rank():
+    x = np.linspace(-1.0, 3.0, 24)
+    found = []
+    for tilt in (0.0, 1e-16, -1e-16):
+        fit = sl.fit(LINE, {"x": x, "y": 1.0 + np.tile([0.3, -0.3], 12)}, starts={"a": 1, "b": 0})
+        theta = np.array([fit._theta[0], tilt])
+        white, _ = white_coordinates(triangle(fit._problem, theta, fit._problem.free)[0])
+        found.append(working_noise(fit._problem, theta, fit._problem.free, white).shape)
+    assert_allclose(found, np.ones((3, 24)))
 
 
 def test_residuals_that_show_no_noise_have_equal_working_variances():

@@ -378,6 +378,21 @@ def test_values_of_the_law_and_their_derivatives_are_consistent_and_moves_lead_b
     assert other == pytest.approx(-factor, abs=1e-6)
 
 
+def test_rows_of_weight_zero_take_no_part():
+    rows = line(14)
+    rows["x"][:7] = 1.0
+    weights = np.r_[np.zeros(7), np.ones(7)]
+    fit = sl.fit(LINE, rows, starts={"a": 0.0, "b": 0.0}, weights=weights)
+    removed = sl.fit(LINE, {name: column[7:] for name, column in rows.items()}, starts={"a": 0.0, "b": 0.0})
+    assert fit.sample(300, 2, rng=1).draws == pytest.approx(removed.sample(300, 2, rng=1).draws, rel=1e-6)
+
+
+def test_a_short_tune_is_complained_about_and_no_crash():
+    for tune in (1, 2, 10):
+        with pytest.warns(sl.FitWarning, match="tune"):
+            assert not fit_line().sample(200, 2, tune=tune).valid
+
+
 # ---- what comes back
 
 

@@ -47,7 +47,7 @@ def write_or_check(
         for path in old:
             path.unlink()
         for path, text in files.items():
-            path.parent.mkdir(exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
         return 0
     stale = 0
@@ -55,11 +55,14 @@ def write_or_check(
         print(f"{path} is not up to date, it should be gone: run `make {target}`", file=sys.stderr)
         stale += 1
     for path, text in files.items():
-        there = path.read_text(encoding="utf-8") if path.is_file() else ""
-        before, after = (repeatable(each).splitlines() for each in (there, text))
-        changes = list(difflib.unified_diff(before, after, str(path), "now", n=0, lineterm=""))
-        if changes or not path.is_file():
-            print("\n".join(changes), file=sys.stderr)
+        # As bytes, because reading text forgives other ends of lines.
+        there = path.read_bytes().decode() if path.is_file() else ""
+        before, after = repeatable(there), repeatable(text)
+        if before != after or not path.is_file():
+            lines = before.splitlines(), after.splitlines()
+            print(
+                "\n".join(difflib.unified_diff(*lines, str(path), "now", n=0, lineterm="")), file=sys.stderr
+            )
             print(f"{path} is not up to date: run `make {target}`", file=sys.stderr)
             stale += 1
     return 1 if stale else 0

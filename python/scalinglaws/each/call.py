@@ -99,7 +99,8 @@ def fit_each(
     Raises
     ------
     DataError
-        If a column is missing, a key is missing in a row, or (``on_error="raise"``) a group cannot be fitted.
+        If a column is missing, a key or a label to keep is missing in a row, or (``on_error="raise"``) a
+        group cannot be fitted.
     TypeError
         If `by` is not text, or `runs` is not a table.
     ValueError

@@ -210,8 +210,8 @@ class _Ensemble:
             history += [self.advance(1) for _ in range(goal - len(history))]
             tau = _autocorrelation(np.array(history[len(history) // 2 :]))
             if steps is not None or len(history) >= min(2.0 * _FORGOTTEN * tau, _MOST):
-                last = np.array(history[-2:])
-                self.accepted = float((np.diff(last, axis=0) != 0.0).any(axis=2).mean())
+                if len(history) > 1:
+                    self.accepted = float((history[-1] != history[-2]).any(axis=1).mean())
                 return tau
             goal = 2 * len(history)
 
@@ -221,7 +221,8 @@ def _autocorrelation(history: NDArray[np.float64]) -> float:
     integrated_time = need("emcee.autocorr", "sample").integrated_time
     with np.errstate(all="ignore"):
         times = integrated_time(history, tol=0)
-    return float(np.clip(np.nanmax(times), 1.0, len(history)))
+    # Not a number where a walker has not moved at all.
+    return float(np.clip(np.nan_to_num(times, nan=np.inf).max(), 1.0, len(history)))
 
 
 def _at_mode(fit: Fit, density: Density, known: Mapping[str, Prior]) -> Fit:

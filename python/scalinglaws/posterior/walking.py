@@ -57,17 +57,18 @@ class Values:
         p = len(density.names)
         theta, _ = density.natural(origin[None, :])
         stretch = np.where(density.log, theta[0, problem.free], 1.0)
-        jacobian = np.concatenate(
-            [np.sqrt(b.weight)[:, None] * b.jacobian for b in rows(problem, theta[0], problem.free)]
-        )
+        blocks = list(rows(problem, theta[0], problem.free))
+        jacobian = np.concatenate([np.sqrt(b.weight)[:, None] * b.jacobian for b in blocks])
+        # Rows of weight zero are not among them.
+        index = np.concatenate([b.index for b in blocks])
         jacobian = jacobian * stretch / density.sigma(theta[0])
         known = np.flatnonzero(density.precision > 0.0)
         prior = np.zeros((known.size, p))
         prior[np.arange(known.size), known] = np.sqrt(density.precision[known])
         _, _, order = qr(np.concatenate([jacobian, prior]).T, mode="economic", pivoting=True)
         chosen = np.sort(order[:p])
-        self._runs = chosen[chosen < problem.n]
-        self._own = known[chosen[chosen >= problem.n] - problem.n]
+        self._runs = index[chosen[chosen < index.size]]
+        self._own = known[chosen[chosen >= index.size] - index.size]
         self._inputs = [problem.inputs[name][self._runs] for name in law.inputs]
         self._position = [problem.positions(name)[self._runs] for name in law.params]
         self._grouped = bool(law.groups)

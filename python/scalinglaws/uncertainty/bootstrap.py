@@ -459,15 +459,19 @@ class Bootstrap:
         plan, problem = self._plan, self.fit._problem
         if numbers is None:
             weights, target = problem.weights[None, :], problem.target[None, :]
+            centers = np.array([[prior.center for prior in problem.priors.values()]])
         else:
             rows = [plan.replicate(self.seed, int(i)) for i in numbers]
-            weights, target = (
-                np.array([row[name] for row in rows]).reshape(-1, problem.n) for name in ("weights", "target")
+            weights, target, centers = (
+                np.array([row[name] for row in rows]).reshape(len(rows), -1)
+                for name in ("weights", "target", "centers")
             )
         iid = self.kind in ("residual", "parametric") and not self.fit.loss.robust
         unit = plan.rows.core.unit.astype(np.intp) if self.clusters is not None else None
         kind: CovKind = "classical" if iid else "sandwich"
-        return draw_covariances(problem, theta, weights, target, self.fit.dof, kind, unit, self.fit._theta)
+        return draw_covariances(
+            problem, theta, weights, target, centers, self.fit.dof, kind, unit, self.fit._theta
+        )
 
 
 def bootstrap(

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..inference import CovKind, triangle
 from ..verdict import at_bounds
-from .leverage import cluster_variances, leverage_roots, row_factors, working_variances
+from .leverage import WorkingNoise, cluster_variances, leverage_roots, row_factors, working_noise
 from .sandwich import covariance, small_factor, white_coordinates
 from .smoothing import bending, windows
 
@@ -29,6 +29,8 @@ _Array = NDArray[np.float64]
 _BLOCK = 1 << 19
 # Singular values of the scaled Jacobian, over the largest, below which a draw goes the careful way.
 _RANK = 1e-10
+# A row of this leverage was fitted exactly.
+_EXACT = 1.0 - 1e-9
 
 
 def draw_covariances(
@@ -36,6 +38,7 @@ def draw_covariances(
     theta: _Array,
     weights: _Array,
     target: _Array,
+    centers: _Array,
     dof: int,
     kind: CovKind,
     clusters: NDArray[np.intp] | None,
@@ -53,6 +56,8 @@ def draw_covariances(
         Weights of the problem times the number of copies of each row.
     target : ndarray of float, shape (b, n)
         Targets, natural units.
+    centers : ndarray of float, shape (b, c)
+        Centres of the problem's priors in their order.
     dof : int
         Residual degrees of freedom.
     kind : {"sandwich", "classical"}
@@ -78,7 +83,10 @@ def draw_covariances(
     if kind == "sandwich" and not problem.loss.robust:
         fitted = problem.free & (at_bounds(problem, best) == 0)
         white, _ = white_coordinates(triangle(problem, best, fitted)[0])
-        noise = working_variances(problem, best, fitted, white)
+        noise = working_noise(problem, best, fitted, white)
+        if clusters is not None:
+            each = cluster_variances(noise.shape, clusters, problem.weights > 0.0)
+            noise = replace(noise, shape=each[clusters])
     with np.errstate(all="ignore"):
         for mask in np.unique(chosen, axis=0):
             draws = np.flatnonzero((chosen == mask).all(axis=1))
@@ -91,7 +99,9 @@ def draw_covariances(
                     covs = _together(problem, mask, *given, dof, kind, clusters, noise)
                 for i, cov in zip(part, covs, strict=True):
                     if not np.isfinite(cov).all():
-                        here = replace(problem, weights=weights[i], target=target[i])
+                        moved = zip(problem.priors.items(), centers[i].tolist(), strict=True)
+                        priors = {name: replace(prior, center=center) for (name, prior), center in moved}
+                        here = replace(problem, weights=weights[i], target=target[i], priors=priors)
                         cov, _ = covariance(here, theta[i], mask, dof, kind, clusters, copies[i], noise)
                     out[i][where] = cov
     return out
@@ -107,7 +117,7 @@ def _together(
     dof: int,
     kind: CovKind,
     clusters: NDArray[np.intp] | None,
-    noise: _Array | None,
+    noise: WorkingNoise | None,
 ) -> _Array:
     """Covariances of draws with the same parameters off their bounds; NaN for those that need more care."""
     loss, p = problem.loss, int(chosen.sum())
@@ -127,6 +137,11 @@ def _together(
         psi, bend = loss.psi(residual), _bending(problem, residual, copies)
         straight = gradient @ white
         turned = _turned(straight)
+        single = weights / np.maximum(copies, 1.0)
+        if loss.robust:
+            exact = single * side * (straight**2).sum(axis=2) >= _EXACT
+            mean = (weights * bend).sum(axis=1) / weights.sum(axis=1)
+            bend = np.where(exact, mean[:, None], bend)
         hessian = turned @ ((weights * bend)[..., None] * straight)
         if second is not None:
             pull = weights * psi
@@ -137,12 +152,15 @@ def _together(
         values, vectors = np.linalg.eigh(np.where(np.isfinite(hessian), hessian, 0.0))
         known &= values[:, 0] > 1e-15 * values[:, -1]
         inverse = (vectors / values[:, None, :]) @ _turned(vectors)
-        single = weights / np.maximum(copies, 1.0)
-        middle = _middle(straight, single * psi, single * side, copies, clusters, noise)
-        if loss.robust:
+        middle, hidden = _middle(straight, single * psi, single * side, copies, clusters, noise)
+        if noise is not None:
+            middle += noise.level * hidden
+        elif loss.robust:
             for draw, times in enumerate(copies):
                 count = None if clusters is None else float(_times(times, clusters).sum())
                 middle[draw] *= small_factor(float(times.sum()), p, count)
+            left = np.maximum(copies.sum(axis=1) - p, 1.0)
+            middle += ((weights * psi**2).sum(axis=1) / left)[:, None, None] * hidden
         half = white @ inverse
         cov = half @ middle @ _turned(half)
     return np.where(known[:, None, None], cov, np.nan)
@@ -192,32 +210,43 @@ def _middle(
     weight: _Array,
     copies: _Array,
     clusters: NDArray[np.intp] | None,
-    noise: _Array | None,
-) -> _Array:
-    """Variance of the score of each draw in white coordinates, without the factor of robust losses."""
+    noise: WorkingNoise | None,
+) -> tuple[_Array, _Array]:
+    """Variance of the score of each draw in white coordinates, without the factor of robust losses.
+
+    The second part, over the level of the noise, is what rows or clusters that were fitted exactly hide.
+    """
     score = pull[..., None] * straight
     b, n, d = straight.shape
-    phi = noise
+    shape = np.ones(n) if noise is None else noise.shape
+    total = np.broadcast_to(np.eye(d), (b, d, d))
     if noise is not None:
-        if clusters is not None:
-            phi = cluster_variances(noise, clusters)
-            noise = phi[clusters]
-        total = _turned(straight) @ ((copies * weight * noise)[..., None] * straight)
+        total = _turned(straight) @ ((copies * weight * shape)[..., None] * straight)
     if clusters is None:
         times = copies
-        if phi is not None:
-            own = weight * (straight**2).sum(axis=2)
-            through = weight * ((straight @ total) * straight).sum(axis=2)
-            times = copies * row_factors(own, through, phi)
-        return np.asarray(_turned(score) @ (times[..., None] * score))
-    member = np.eye(int(clusters.max()) + 1)[clusters]
-    sums = member.T @ score
-    if phi is not None:
-        outer = (weight[..., None] * straight)[..., None] * straight[..., None, :]
-        blocks = (member.T @ outer.reshape(b, n, d * d)).reshape(b, -1, d, d)
-        sums = np.einsum("bsij,bsj->bsi", leverage_roots(blocks, total[:, None], phi)[0], sums)
+        own = weight * (straight**2).sum(axis=2)
+        exact = own >= _EXACT
+        if noise is not None:
+            factor = row_factors(own, weight * ((straight @ total) * straight).sum(axis=2), shape)
+            exact, times = factor == 0.0, copies * factor
+        hidden = np.where(exact, copies * weight * shape, 0.0)
+        return (
+            np.asarray(_turned(score) @ (times[..., None] * score)),
+            np.asarray(_turned(straight) @ (hidden[..., None] * straight)),
+        )
+    # Sums over the rows of each cluster, which lie together after sorting.
+    order = np.argsort(clusters, kind="stable")
+    first = np.searchsorted(clusters[order], np.arange(int(clusters.max()) + 1))
+    outer = (weight[..., None] * straight)[..., None] * straight[..., None, :]
+    blocks = np.add.reduceat(outer[:, order], first, axis=1)
+    sums = np.add.reduceat(score[:, order], first, axis=1)
     times = np.array([_times(row, clusters) for row in copies])
-    return np.asarray(_turned(sums) @ (times[..., None] * sums))
+    phi = shape[order[first]]
+    root, _, lost = leverage_roots(blocks, total[:, None], phi)
+    if noise is not None:
+        sums = np.einsum("bsij,bsj->bsi", root, sums)
+    middle = np.asarray(_turned(sums) @ (times[..., None] * sums))
+    return middle, np.einsum("bs,bsij->bij", times * phi, lost)
 
 
 def _times(copies: _Array, clusters: NDArray[np.intp]) -> _Array:

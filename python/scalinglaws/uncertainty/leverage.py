@@ -9,6 +9,7 @@ for a loss and its logarithm, and bound what one far run can do.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,20 +20,38 @@ from ..inference import effective_weights, evaluate, rows
 if TYPE_CHECKING:
     from ..problem import Problem
 
-__all__ = ["cluster_variances", "leverage_roots", "row_factors", "working_variances"]
+__all__ = ["WorkingNoise", "cluster_variances", "leverage_roots", "row_factors", "working_noise"]
 
 # Width of the normal prior on g. Noise that doubles along the runs has a g of 0.4.
 _WIDTH = 0.5
 # A row or cluster that keeps less than this of its noise in its residual was fitted exactly and shows none.
 _EXACT = 1e-9
+# Values of the law closer than this share of the largest are equal but for rounding.
+_TIE = 1e-9
 # Where residuals of half the runs are zero, g has no limit of its own.
 _MOST = 20.0
 
 
-def working_variances(
+@dataclass(frozen=True, eq=False)
+class WorkingNoise:
+    """Variances of the weighted noise of the rows.
+
+    Parameters
+    ----------
+    shape : ndarray of float, shape (n,)
+        Relative variance of each row, positive; 1 for rows that do not count.
+    level : float
+        Variance where that is 1.
+    """
+
+    shape: NDArray[np.float64]
+    level: float
+
+
+def working_noise(
     problem: Problem, theta: NDArray[np.float64], chosen: NDArray[np.bool_], white: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Estimate the relative variance of the weighted residual of each row.
+) -> WorkingNoise:
+    """Estimate the variance of the weighted noise of each row.
 
     Parameters
     ----------
@@ -47,8 +66,8 @@ def working_variances(
 
     Returns
     -------
-    ndarray of float, shape (n,)
-        Positive; 1 everywhere if the residuals do not tell runs of high value from others.
+    WorkingNoise
+        Equal variances if the residuals do not tell runs of high value from others.
 
     Notes
     -----
@@ -63,14 +82,17 @@ def working_variances(
         left[block.index] = 1.0 - weight * (straight**2).sum(axis=1)
     shown = left > _EXACT
     z = _scores(evaluate(problem, theta), problem.weights > 0.0)
+    shown &= problem.weights > 0.0
     if not (square[shown] > 0.0).any() or not np.isfinite(square).all():
-        return np.ones(problem.n)
-    return np.asarray(np.exp(_slope(z[shown], square[shown] / left[shown]) * z))
+        return WorkingNoise(np.ones(problem.n), 0.0)
+    q = square[shown] / left[shown]
+    shape = np.exp(_slope(z[shown], q) * z)
+    return WorkingNoise(shape, float((q / shape[shown]).mean()))
 
 
 def leverage_roots(
     block: NDArray[np.float64], total: NDArray[np.float64], phi: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """Return what takes clusters' scores to those of residuals with the covariance of the noise.
 
     Parameters
@@ -89,6 +111,9 @@ def leverage_roots(
         cluster alone determines, in which its residuals show no noise, go to zero.
     square : ndarray of float, shape (..., d, d)
         Q_s' A_s A_s' Q_s.
+    lost : ndarray of float, shape (..., d, d)
+        Q_s' P Q_s with the projection P on these directions: times phi the relative variance of the part of
+        the score that residuals do not show.
     """
     n = total / phi[..., None, None] - 2.0 * np.eye(block.shape[-1])
     values, vectors = np.linalg.eigh(block)
@@ -101,7 +126,8 @@ def leverage_roots(
     side = half @ vectors
     turned = np.swapaxes(side, -1, -2)
     root = np.eye(block.shape[-1]) + (side * f[..., None, :]) @ turned @ n
-    return root, (side * np.where(kept, 1.0 / grown, 0.0)[..., None, :]) @ turned
+    square = (side * np.where(kept, 1.0 / grown, 0.0)[..., None, :]) @ turned
+    return root, square, (side * ~kept[..., None, :]) @ turned
 
 
 def row_factors(
@@ -128,18 +154,24 @@ def row_factors(
     return np.where(kept, 1.0 / np.where(kept, left, 1.0), 0.0)
 
 
-def cluster_variances(noise: NDArray[np.float64], clusters: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Return the geometric mean of the working variances of the rows of each cluster."""
-    count = np.maximum(np.bincount(clusters), 1)
-    return np.asarray(np.exp(np.bincount(clusters, np.log(noise)) / count))
+def cluster_variances(
+    shape: NDArray[np.float64], clusters: NDArray[np.intp], used: NDArray[np.bool_]
+) -> NDArray[np.float64]:
+    """Return the geometric mean of the working variances of the rows of each cluster that count."""
+    count = np.maximum(np.bincount(clusters, used), 1.0)
+    return np.asarray(np.exp(np.bincount(clusters, used * np.log(shape)) / count))
 
 
 def _scores(value: NDArray[np.float64], used: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Ranks of the used values, equal values sharing theirs, with mean 0 and standard deviation 1."""
     from scipy.stats import rankdata
 
-    out = np.zeros(value.size)
-    rank = rankdata(value[used])
+    out, value = np.zeros(used.size), value[used]
+    order = np.argsort(value)
+    step = np.diff(value[order], prepend=value[order[:1]]) > _TIE * np.abs(value).max(initial=0.0)
+    place = np.empty(value.size, dtype=np.intp)
+    place[order] = np.cumsum(step)
+    rank = rankdata(place)
     spread = rank.std()
     if spread > 0.0:
         out[used] = (rank - rank.mean()) / spread

@@ -19,13 +19,16 @@ without a correction:
   V = (I - H) Phi (I - H), with the hat matrix H. Those of a cluster are multiplied by the A_g for which
   A_g V_gg A_g' = Phi_gg (Bell and McCaffrey 2002, with the working model of Pustejovsky and Tipton 2018), so
   that the variance of every combination of parameters has no bias where Phi is right. Phi is one variance
-  for each row or cluster, as `working_variances` estimates it from the residuals. Under equal noise that is
+  for each row or cluster, as `working_noise` estimates it from the residuals. Under equal noise that is
   a division by sqrt(1 - h), h the leverage (HC2 of MacKinnon and White 1985), which by itself is too small
   where the rows of high leverage are the noisy ones: small runs, mostly. The distribution of the variance is
   close to chi-square with degrees of freedom that few rows of high leverage make far fewer than n - p: see
   `degrees`.
 - Other losses: their psi is bounded and no share of it is fitted away, so M has the factor n / (n - p), with
   clusters G / (G - 1) (n - 1) / (n - p) (Cameron and Miller 2015), and n - p or G - 1 degrees of freedom.
+- A row or cluster that determines a direction by itself, such as the only run of a category, is fitted
+  exactly and shows no noise there. It has that of the others: s^2 phi, or the mean of psi^2, and for losses
+  other than the squared one their mean second derivative.
 
 The second derivative of a loss with a narrow core is averaged over a window: see `smoothing`. A prior adds
 its curvature to H and a row to J; it is taken as given and adds nothing to the noise.
@@ -43,8 +46,16 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from ..inference import CovKind, effective_weights, residuals, rows, singular_directions, triangle
-from .leverage import cluster_variances, leverage_roots, row_factors, working_variances
+from ..inference import (
+    CovKind,
+    effective_weights,
+    prior_slopes,
+    residuals,
+    rows,
+    singular_directions,
+    triangle,
+)
+from .leverage import WorkingNoise, cluster_variances, leverage_roots, row_factors, working_noise
 from .smoothing import bending, window
 
 if TYPE_CHECKING:
@@ -52,10 +63,13 @@ if TYPE_CHECKING:
 
 __all__ = ["bread", "covariance", "degrees", "small_factor", "white_coordinates"]
 
-# Trace and sums of `degrees`: tr(D), the diagonal part of tr(D^2), the sum of y y', and S.
+# What `degrees` is made of: tr(D) and the diagonal part of tr(D^2) of what residuals show, the part that they
+# do not show, the sum of y y', and S.
 _Moments: TypeAlias = tuple[
-    NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
 ]
+# A row of this leverage was fitted exactly.
+_EXACT = 1.0 - 1e-9
 
 # Below this the scaled singular value is rounding of the Jacobian and the direction has no information at
 # all.
@@ -70,7 +84,7 @@ def covariance(
     kind: CovKind,
     clusters: NDArray[np.intp] | None = None,
     copies: NDArray[np.float64] | None = None,
-    noise: NDArray[np.float64] | None = None,
+    noise: WorkingNoise | None = None,
 ) -> tuple[NDArray[np.float64], str]:
     """Return the covariance of the chosen parameters.
 
@@ -92,9 +106,8 @@ def covariance(
         How often each row stands in the table that `problem` is meant for, where its weights are those of
         one copy times this number. Copies are observations of their own: c copies of weight w add
         c (w psi)^2 J J' to the sandwich, and not (c w psi)^2 J J'. All rows of a cluster have as many.
-    noise : ndarray of float, shape (n,), optional
-        Working variance of each weighted residual, for the sandwich of the squared loss; estimated from the
-        residuals if not given.
+    noise : WorkingNoise, optional
+        For the sandwich of the squared loss; estimated from the residuals if not given.
 
     Returns
     -------
@@ -116,7 +129,7 @@ def covariance(
         form = "exact"
     else:
         if noise is None and kind == "sandwich" and not problem.loss.robust:
-            noise = working_variances(problem, theta, chosen, white)
+            noise = working_noise(problem, theta, chosen, white)
         sums, width = _accumulate(problem, theta, chosen, white, clusters, copies, noise)
         inverse, form = sums.inverse(width is not None)
         if kind == "sandwich":
@@ -166,7 +179,7 @@ def degrees(
     dof: int,
     combinations: NDArray[np.float64],
     clusters: NDArray[np.intp] | None = None,
-    noise: NDArray[np.float64] | None = None,
+    noise: WorkingNoise | None = None,
 ) -> NDArray[np.float64]:
     """Return the degrees of freedom of the sandwich's variances.
 
@@ -193,7 +206,8 @@ def degrees(
         V_st = [s = t] phi_s + Q_s (S - phi_s - phi_t) Q_t',
 
     so D_st = [s = t] phi_s u_s'u_s + y_s' G y_t with y_s = (Q_s'u_s, phi_s Q_s'u_s) and
-    G = [[S, -I], [-I, 0]]. Neither trace needs more than sums of 2p x 2p matrices over the clusters.
+    G = [[S, -I], [-I, 0]]. Neither trace needs more than sums of 2p x 2p matrices over the clusters. What
+    residuals do not show is known as well as s^2 is, with n - p degrees of freedom.
     """
     m = len(combinations)
     if problem.loss.robust:
@@ -207,12 +221,15 @@ def degrees(
     white, _ = white_coordinates(factor)
     along = white.T @ combinations.T
     if noise is None:
-        noise = working_variances(problem, theta, chosen, white)
+        noise = working_noise(problem, theta, chosen, white)
     if clusters is None:
-        moments = _row_moments(problem, theta, chosen, white, along, noise)
+        moments = _row_moments(problem, theta, chosen, white, along, noise.shape)
     else:
-        moments = _cluster_moments(problem, theta, chosen, white, along, noise, clusters)
-    trace, square, cross, total = moments
+        phi = cluster_variances(noise.shape, clusters, problem.weights > 0.0)
+        moments = _cluster_moments(problem, theta, chosen, white, along, phi, clusters)
+    trace, square, lost, cross, total = moments
+    trace += lost
+    square += lost**2 / max(dof, 1)
     d = len(total)
     form = np.block([[total, -np.eye(d)], [-np.eye(d), np.zeros((d, d))]])
     turned = form @ cross
@@ -296,7 +313,7 @@ def _accumulate(
     white: NDArray[np.float64],
     clusters: NDArray[np.intp] | None,
     copies: NDArray[np.float64] | None,
-    noise: NDArray[np.float64] | None,
+    noise: WorkingNoise | None,
 ) -> tuple[_Sums, float | None]:
     p, d = white.shape
     loss = problem.loss
@@ -308,30 +325,42 @@ def _accumulate(
     gauss, full, middle = np.zeros((d, d)), np.zeros((d, d)), np.zeros((d, d))
     count = 0 if clusters is None else int(clusters.max()) + 1
     scores, blocks = np.zeros((count, d)), np.zeros((count, d, d))
+    lost, unbent = np.zeros((d, d)), np.zeros((d, d))
     psi2 = curved = heavy = 0.0
+    shape, total, phi = np.ones(problem.n), np.eye(d), np.ones(count)
     if noise is not None:
+        shape = noise.shape
         if clusters is not None:
-            phi = cluster_variances(noise, clusters)
-            noise = phi[clusters]
-        total = _total(problem, theta, chosen, white, noise)
+            phi = cluster_variances(shape, clusters, used)
+            shape = phi[clusters]
+        total = _total(problem, theta, chosen, white, shape)
     for block in rows(problem, theta, chosen, curvature=loss.smooth):
         psi, bend = loss.psi(block.residual), bending(loss, block.residual, width)
         straight = block.jacobian @ white
         gauss += straight.T @ ((block.weight * bend)[:, None] * straight)
         here = np.ones(len(psi)) if copies is None else copies[block.index]
         score = (block.weight / here * psi)[:, None] * straight
-        leverage = effective_weights(loss, block) / here
+        single = effective_weights(loss, block) / here
+        own = single * (straight**2).sum(axis=1)
+        exact = own >= _EXACT
+        if loss.robust and exact.any():
+            # Their residuals are zero whatever their noise is.
+            pull = (block.weight * bend)[exact]
+            gauss -= straight[exact].T @ (pull[:, None] * straight[exact])
+            unbent += straight[exact].T @ (block.weight[exact, None] * straight[exact])
         if clusters is None:
             if noise is not None:
-                own, through = (
-                    leverage * ((straight @ m) * straight).sum(axis=1) for m in (np.eye(d), total)
-                )
-                here = here * row_factors(own, through, noise[block.index])
+                through = single * ((straight @ total) * straight).sum(axis=1)
+                factor = row_factors(own, through, shape[block.index])
+                exact = factor == 0.0
+            hidden = (here * single * shape[block.index])[exact]
+            lost += straight[exact].T @ (hidden[:, None] * straight[exact])
+            if noise is not None:
+                here = here * factor
             middle += score.T @ (here[:, None] * score)
         else:
             np.add.at(scores, clusters[block.index], score)
-            if noise is not None:
-                np.add.at(blocks, clusters[block.index], _outer(straight, leverage))
+            np.add.at(blocks, clusters[block.index], _outer(straight, single))
         if block.second is not None:
             pull = block.weight * psi
             second -= _scatter(block.second, block.where, pull * block.slope, p)
@@ -343,14 +372,24 @@ def _accumulate(
     if clusters is not None:
         times = np.zeros(count)
         times[clusters[used]] = 1.0 if copies is None else copies[used]
+        root, _, hidden = leverage_roots(blocks, total, phi)
+        lost = np.einsum("s,sij->ij", times * phi, hidden)
         if noise is not None:
-            scores = np.einsum("sij,sj->si", leverage_roots(blocks, total, phi)[0], scores)
+            scores = np.einsum("sij,sj->si", root, scores)
         middle = scores.T @ (times[:, None] * scores)
-    if loss.robust:
+    if noise is not None:
+        middle += noise.level * lost
+    elif loss.robust:
         n = float(used.sum() if copies is None else copies[used].sum())
         middle *= small_factor(n, p, None if clusters is None else float(times.sum()))
+        middle += psi2 / (n - p) * lost if n > p else math.nan
+    if curved > 0.0:
+        gauss += curved / heavy * unbent
     full += white.T @ second @ white
-    gauss += white.T @ (_prior_curvature(problem, theta)[chosen][:, None] * white)
+    # The part of a prior's curvature that is never negative belongs to what the fallback keeps.
+    straight_part = prior_slopes(problem, theta)[chosen] ** 2
+    gauss += white.T @ (straight_part[:, None] * white)
+    full += white.T @ ((_prior_curvature(problem, theta)[chosen] - straight_part)[:, None] * white)
     return _Sums(gauss, full, middle, psi2 / (curved / heavy) if curved > 0.0 else math.nan), width
 
 
@@ -367,22 +406,26 @@ def _row_moments(
     chosen: NDArray[np.bool_],
     white: NDArray[np.float64],
     along: NDArray[np.float64],
-    noise: NDArray[np.float64],
+    shape: NDArray[np.float64],
 ) -> _Moments:
     """Sum what `degrees` needs over rows."""
     d, m = along.shape
-    total = _total(problem, theta, chosen, white, noise)
-    trace, square, cross = np.zeros(m), np.zeros(m), np.zeros((m, 4 * d * d))
+    total = _total(problem, theta, chosen, white, shape)
+    trace, square, lost, cross = np.zeros(m), np.zeros(m), np.zeros(m), np.zeros((m, 2 * d, 2 * d))
     for block in rows(problem, theta, chosen):
-        weight, phi = effective_weights(problem.loss, block), noise[block.index]
+        weight, phi = effective_weights(problem.loss, block), shape[block.index]
         q = np.sqrt(weight)[:, None] * (block.jacobian @ white)
         leverage, through = (q**2).sum(axis=1), ((q @ total) * q).sum(axis=1)
-        u2 = row_factors(leverage, through, phi)[:, None] * (q @ along) ** 2
+        factor, own = row_factors(leverage, through, phi), (q @ along) ** 2
+        u2 = factor[:, None] * own
         trace += (phi * (1.0 - 2.0 * leverage) + through) @ u2
         square += (phi * (phi * (1.0 - 4.0 * leverage) + 2.0 * through)) @ (u2 * u2)
+        lost += (phi * (factor == 0.0)) @ own
         y = np.concatenate([q, phi[:, None] * q], axis=1)
-        cross += u2.T @ (y[:, :, None] * y[:, None, :]).reshape(-1, 4 * d * d)
-    return trace, square, cross.reshape(m, 2 * d, 2 * d), total
+        # One by one: for all at once each row would need a matrix of its own.
+        for number in range(m):
+            cross[number] += (y * u2[:, number : number + 1]).T @ y
+    return trace, square, lost, cross, total
 
 
 def _cluster_moments(
@@ -391,18 +434,17 @@ def _cluster_moments(
     chosen: NDArray[np.bool_],
     white: NDArray[np.float64],
     along: NDArray[np.float64],
-    noise: NDArray[np.float64],
+    phi: NDArray[np.float64],
     clusters: NDArray[np.intp],
 ) -> _Moments:
     """Sum what `degrees` needs over clusters."""
     d = len(along)
-    phi = cluster_variances(noise, clusters)
     total = _total(problem, theta, chosen, white, phi[clusters])
     blocks = np.zeros((phi.size, d, d))
     for block in rows(problem, theta, chosen):
         weight = effective_weights(problem.loss, block)
         np.add.at(blocks, clusters[block.index], _outer(block.jacobian @ white, weight))
-    root, inner = leverage_roots(blocks, total, phi)
+    root, inner, hidden = leverage_roots(blocks, total, phi)
     u2 = np.einsum("im,sij,jm->sm", along, inner, along, optimize=True)
     v = np.swapaxes(root @ blocks, -1, -2) @ along
     y = np.concatenate([v, phi[:, None, None] * v], axis=1)
@@ -410,7 +452,8 @@ def _cluster_moments(
     own = np.einsum("sim,ij,sjm->sm", v, total, v, optimize=True) - 2.0 * phi[:, None] * (v * v).sum(axis=1)
     cross = np.einsum("sim,sjm->mij", y, y, optimize=True)
     first = phi[:, None] * u2
-    return (first + own).sum(axis=0), (first * (first + 2.0 * own)).sum(axis=0), cross, total
+    lost = np.einsum("s,im,sij,jm->m", phi, along, hidden, along, optimize=True)
+    return (first + own).sum(axis=0), (first * (first + 2.0 * own)).sum(axis=0), lost, cross, total
 
 
 def _outer(lines: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
