@@ -152,13 +152,19 @@ def test_the_law_at_a_point_has_the_interval_of_the_parameter_that_it_could_be(o
     assert at.stderr == pytest.approx(other.stderr(at.kind, by=options.get("by"))["a"], rel=1e-8)
 
 
-def test_the_variance_of_a_new_run_has_the_degrees_of_freedom_of_satterthwaite():
+def test_a_new_run_under_the_classical_variance_has_the_exact_interval_of_linear_regression():
     fit = fitted()
     law, run = (fit.predict({"x": 5.0}, 0.9, kind="classical", new_run=new) for new in (False, True))
-    parts = np.array([law.stderr**2, fit.rss / fit.dof])
-    dof = parts.sum() ** 2 / (parts**2 / fit.dof).sum()
-    half = student.ppf(0.95, dof) * math.sqrt(parts.sum())
+    half = student.ppf(0.95, fit.dof) * math.sqrt(law.stderr**2 + fit.rss / fit.dof)
     assert (run.lower, run.upper) == pytest.approx((run.mean - half, run.mean + half), rel=1e-9)
+
+
+@pytest.mark.parametrize("loss", ["quantile:0.1", "squared"])
+def test_a_law_that_is_not_in_the_middle_of_the_runs_has_no_interval_of_new_runs(loss):
+    loss = sl.quantile(0.1) if loss.startswith("q") else sl.squared(above=3.0)
+    fit = sl.fit(LINE, line(), starts={"a": 1, "b": 2}, loss=loss)
+    with pytest.raises(ValueError, match="middle of the runs"):
+        fit.predict({"x": 5.0}, 0.9, new_run=True)
 
 
 def test_a_fit_saved_without_rows_predicts_with_the_classical_variance(tmp_path):

@@ -346,7 +346,7 @@ def test_train_to_test_prediction_of_arc_easy_needs_a_floor_that_is_no_minimum(s
     )
     assert with_floor.objective / 91 == pytest.approx(2.5715e-5, abs=1e-9)
     assert without.objective / 91 == pytest.approx(2.5678e-5, abs=1e-9)
-    with pytest.warns(sl.FitWarning, match="E no longer changes the predictions"):
+    with pytest.warns(sl.FitWarning, match="E has run to 0"):
         free = sl.fit("kaplan_nd_floor", runs, columns=columns, backend="rust")
     assert not free.valid
     assert free.objective == pytest.approx(without.objective, rel=1e-9)

@@ -168,7 +168,8 @@ class Problem:
                     raise ValueError(f"{what}: no parameter {name!r}.{near(name, names)}")
         for name, value in self.fixed.items():
             param = self.law.params[name.partition("[")[0]]
-            if not param.contains(value):
+            # The domain of positive parameters is open, but a fit may end on zero, where a term has vanished.
+            if not param.contains(value) and not (param.kind == "positive" and value == 0.0):
                 raise ValueError(f"fixed: {name} = {value!r} lies outside its domain {param.domain!r}")
 
     @property

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from .backends import Interrupt, Progress, get_backend
+from .backends import Interrupt, Progress
+from .backends.weighted import refit_weighted
 from .data import Labels, data_hash
 from .errors import DataError, near
 from .inference import CovKind, residuals
@@ -283,10 +284,11 @@ class Fit(Uncertainty):
             )
         if not (np.isfinite(factors).all() and (factors >= 0.0).all()):
             raise DataError("weights must be finite and not negative", "weights")
-        solutions = get_backend(self.backend).solve(
+        solutions = refit_weighted(
+            self.backend,
             problem,
-            self._theta[None, :],
-            weights=factors * problem.weights,
+            self._theta,
+            factors * problem.weights,
             max_iter=max_iter,
             threads=threads,
             progress=progress,

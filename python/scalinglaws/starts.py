@@ -27,6 +27,7 @@ __all__ = [
     "free_params",
     "make_starts",
     "paper_grid",
+    "revived",
     "seed_of",
     "start_range",
 ]
@@ -178,6 +179,28 @@ def _sobol(problem: Problem, count: int, seed: int) -> NDArray[np.float64]:
         # Rounding must not push the last point out of its range.
         np.clip(theta[:, index], low, high, out=theta[:, index])
     return theta
+
+
+def revived(problem: Problem, theta: NDArray[np.float64]) -> list[NDArray[np.float64]]:
+    """Return a start for refits of a fit in which terms have vanished: from zero there is no way back.
+
+    Parameters
+    ----------
+    problem : Problem
+        What was fitted.
+    theta : ndarray of float, shape (k,)
+        The fit.
+
+    Returns
+    -------
+    list of ndarray
+        The fit with positive parameters that are zero at the low end of their start range; empty if none is.
+    """
+    out = theta.copy()
+    for index, name, param in free_params(problem):
+        if param.kind == "positive" and theta[index] == 0.0 and param.start is not None:
+            out[index] = start_range(name, param)[0]
+    return [out] if (out != theta).any() else []
 
 
 def start_range(name: str, param: Param) -> tuple[float, float]:

@@ -165,8 +165,7 @@ class Posterior:
         Returns
         -------
         Prediction
-            `mean` is the law at the fit's own parameters, `stderr` the standard deviation of the law over
-            the draws.
+            `mean` and `stderr` are the mean and the standard deviation of the law over the draws.
 
         Raises
         ------
@@ -175,8 +174,7 @@ class Posterior:
         """
         points = read_points(self.fit, data)
         values = points.values(self._good)
-        mean = points.values(self.fit._theta[None, :])[0]
-        stderr = values.std(axis=0, ddof=1)
+        mean, stderr = values.mean(axis=0), values.std(axis=0, ddof=1)
         lower = upper = None
         if level is not None:
             if new_run:
@@ -251,6 +249,10 @@ class Posterior:
         width = self.noise.reshape(-1)
         scale = width if self.fit.loss.kind in ("absolute", "quantile") else width**2
         return draw_residuals(self.fit.loss, scale, np.random.default_rng([self.seed, 1]))
+
+    def _point(self, statistic: Statistic) -> NDArray[np.float64]:
+        # Priors and the noise may have moved the draws away from the fit.
+        return np.asarray(np.median(statistic(self._good), axis=0))
 
     def _expand(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.fit._binding.expand(self.fit._problem, theta)

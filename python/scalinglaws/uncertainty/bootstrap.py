@@ -385,6 +385,9 @@ class Bootstrap:
         """Parameters of the draws that converged, in the order of the problem."""
         return self._inner(self.draws[self.ok])
 
+    def _point(self, statistic: Statistic) -> NDArray[np.float64]:
+        return np.asarray(statistic(self.fit._theta[None, :])[0])
+
     def _expand(self, theta: NDArray[np.float64]) -> NDArray[np.float64]:
         return self.fit._binding.expand(self.fit._problem, theta)
 
@@ -534,7 +537,22 @@ def bootstrap(
     return out
 
 
+def _undetermined(fit: Fit) -> list[str]:
+    """Parameters that the runs leave open: draws stay where the fit happened to end."""
+    if fit.valid or fit.dof < 1:
+        return []
+    return [name for name, error in fit.stderr().items() if math.isnan(error)]
+
+
 def _warn(boot: Bootstrap) -> None:
+    if open_names := _undetermined(boot.fit):
+        verb = "is" if len(open_names) == 1 else "are"
+        warnings.warn(
+            f"{', '.join(open_names)} {verb} not determined by the runs: draws stay where the fit happened to "
+            f"end, and their intervals mean nothing. {boot.fit.message}",
+            FitWarning,
+            stacklevel=4,
+        )
     done = [status for status in boot.status if status != "cancelled"]
     failed = {status: count for status, count in boot.failures.items() if status != "cancelled"}
     count = sum(failed.values())

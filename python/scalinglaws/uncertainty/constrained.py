@@ -15,6 +15,7 @@ from ..backends import get_backend
 from ..errors import near
 from ..inference import CovKind, residuals, triangle
 from ..lines import Held, Line, Stop
+from ..starts import revived
 from ..verdict import at_bounds
 from .clusters import read_clusters
 from .sandwich import bread, covariance, degrees
@@ -225,7 +226,11 @@ class Constrained:
             )
         self.noise = measure_noise(fit, self.held, kind, by)
         owners = [self.problem.law.params[self.problem.owners[index]] for index in self.held]
-        self.logs = tuple(owner.kind == "positive" for owner in owners)
+        # A term that has vanished has no logarithm: its parameter is walked as one with a bound at zero.
+        self.logs = tuple(
+            owner.kind == "positive" and fit._theta[index] > 0.0
+            for index, owner in zip(self.held, owners, strict=True)
+        )
         self.bounds = tuple(owner.bounds for owner in owners)
         self.best = fit._theta
         self.minimum = fit.objective
@@ -245,7 +250,7 @@ class Constrained:
         self._inherited = 0
         self.unconverged = 0
         self.lower: Point | None = None
-        self._others = _basins(fit)
+        self._others = revived(self.problem, fit._theta) + _basins(fit)
 
     def natural(self, at: Sequence[float]) -> tuple[float, ...]:
         """Return the values of the held parameters, natural units, inside their domains."""

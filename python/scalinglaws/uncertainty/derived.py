@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from ..errors import FitWarning
 from .intervals import Interval, IntervalKind
 from .prediction import shaped
 from .quantities import Statistic, formula_statistic, function_statistic
@@ -44,6 +46,8 @@ class Draws(Protocol):
 
     def _expand(self, theta: NDArray[np.float64]) -> NDArray[np.float64]: ...
 
+    def _point(self, statistic: Statistic) -> NDArray[np.float64]: ...
+
     def _intervals(
         self, statistic: Statistic, levels: Sequence[float], kind: IntervalKind, log: NDArray[np.bool_]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]: ...
@@ -66,8 +70,8 @@ class Derived:
 
     @cached_property
     def value(self) -> Any:
-        """The quantity at the fit's own parameters: a float, or an array of the function's shape."""
-        return shaped(self._statistic(self._owner.fit._theta[None, :])[0], self._shape)
+        """The quantity at the fit's own parameters, of a posterior its median; a float, or an array."""
+        return shaped(self._owner._point(self._statistic), self._shape)
 
     @cached_property
     def draws(self) -> NDArray[np.float64]:
@@ -95,7 +99,21 @@ class Derived:
         -------
         Interval
             ``(lower, upper)``: floats, or arrays of the function's shape.
+
+        Warns
+        -----
+        FitWarning
+            If the quantity is not a number for some draws; the interval is that of the others.
         """
+        good = self.draws[self._owner.ok]
+        bad = int((~np.isfinite(good)).reshape(len(good), -1).any(axis=1).sum())
+        if bad:
+            warnings.warn(
+                f"{self.text or 'the quantity'} is not a finite number for {bad} of {len(good)} draws; the "
+                "interval is that of the others",
+                FitWarning,
+                stacklevel=2,
+            )
         width = max(1, math.prod(self._shape))
         flat = np.zeros(width, dtype=np.bool_)
         (lower,), (upper,) = self._owner._intervals(self._statistic, [level], kind, flat)

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..backends import Interrupt, Progress, get_backend
+from ..backends import Interrupt, Progress
+from ..backends.weighted import refit_weighted
 from ..errors import DataError, near
 from ..executors import Count, ExecutorLike, Workers
 from ..grouping import Key
@@ -295,10 +296,11 @@ def _refit(
     for first in range(low, high, step):
         stop = min(first + step, high)
         left = work.codes[None, :] != np.arange(first, stop)[:, None]
-        solved = get_backend(work.backend).solve(
+        solved = refit_weighted(
+            work.backend,
             problem,
-            work.theta[None, :],
-            weights=left * problem.weights,
+            work.theta,
+            left * problem.weights,
             max_iter=work.max_iter,
             threads=work.threads,
             progress=None if progress is None else _offset(progress, first, high),

@@ -18,6 +18,7 @@ from .clusters import read_clusters
 from .sandwich import degrees
 
 if TYPE_CHECKING:
+    from ..losses import Loss
     from ..problem import Problem
     from ..result import Fit
 
@@ -146,6 +147,8 @@ def by_delta_method(
     fit: Fit, data: Any, level: float | None, kind: CovKind, by: Any, new_run: bool
 ) -> Prediction:
     """Predict with intervals that take the law as linear in the parameters; see `Fit.predict`."""
+    if new_run and level is not None:
+        check_symmetric(fit.loss)
     points = read_points(fit, data)
     mean = points.values(fit._theta[None, :])[0]
     spread = points.slopes(fit._theta)
@@ -161,13 +164,24 @@ def by_delta_method(
             dof = _degrees(fit, spread, kind, by)
             if new_run:
                 noise = fit.rss / fit.dof if fit.dof > 0 else math.nan
-                dof = (variance + noise) ** 2 / (variance**2 / dof + noise**2 / fit.dof)
+                # Both come from the same residuals: their errors add up, and not only their squares.
+                wavering = variance / np.sqrt(dof) + noise / math.sqrt(max(fit.dof, 1))
+                dof = ((variance + noise) / wavering) ** 2
                 error = np.sqrt(variance + noise)
             half = _student(0.5 * (1.0 + level), dof) * error
             lower = mean * np.exp(-half) if log else mean - half
             upper = mean * np.exp(half) if log else mean + half
     give = [shaped(a, points.shape) for a in (mean, stderr, lower, upper, points.decades)]
     return Prediction(give[0], give[1], give[2], give[3], level, kind, new_run, give[4])
+
+
+def check_symmetric(loss: Loss) -> None:
+    """Refuse intervals for new runs about a law that does not lie in their middle."""
+    if loss.above != 1.0 or (loss.kind == "quantile" and loss.scale != 0.5):
+        raise ValueError(
+            f"new_run=True takes the law as the middle of the runs, and the loss {loss} does not put it "
+            "there: use fit.bootstrap(n).predict(..., new_run=True), which draws from the residuals"
+        )
 
 
 def _degrees(fit: Fit, spread: NDArray[np.float64], kind: CovKind, by: Any) -> NDArray[np.float64]:

@@ -16,7 +16,7 @@ from .. import _core
 from ..backends import Interrupt, Progress
 from ..backends.rust import compiled, thread_count
 from ..errors import near
-from ..starts import free_params, paper_grid, start_range
+from ..starts import free_params, paper_grid, revived, start_range
 from .clusters import Clusters
 
 if TYPE_CHECKING:
@@ -309,6 +309,9 @@ def make_starts(fit: Fit, starts_per_draw: int | str) -> Starts:
                 (*start_range(name, param), param.sampling == "log")
                 for _, name, param in free_params(problem)
             ]
+    alive = revived(problem, fit._theta)
+    if alive:
+        cold = np.ascontiguousarray(np.concatenate([np.array(alive), cold]))
     return Starts(_basins(fit), cold, fresh, ranges)
 
 

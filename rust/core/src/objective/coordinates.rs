@@ -45,7 +45,8 @@ impl Problem {
         for (k, &i) in self.free.iter().enumerate() {
             let kind = self.kind(i);
             theta[i] = if self.is_log(i) { x[k].exp() } else { x[k] * scale[k] };
-            if kind == ParamKind::Positive && theta[i] <= NEARLY_ZERO {
+            // A logarithm at its bound comes back a rounding above it.
+            if kind == ParamKind::Positive && theta[i] <= NEARLY_ZERO * (1.0 + 1e-9) {
                 theta[i] = 0.0;
             }
             // Coordinates at a bound must come back as the bound itself.

@@ -9,6 +9,7 @@
 
 use super::status::Status;
 use super::trust::{TrustScratch, solve_subproblem};
+use crate::graph::ParamKind;
 use crate::objective::{Evaluation, Mode, Problem, Workspace};
 use crate::program::Block;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -103,6 +104,8 @@ const NEWTON_GATE: f64 = 0.2;
 const STATIONARY: f64 = 1e-6;
 /// Guard on logarithmic coordinates: beyond it a quantity has run away to zero or infinity.
 const LOG_GUARD: f64 = 690.0;
+/// Square of a column over that of the residuals from which the column's term has vanished.
+const VANISHED: f64 = 1e-24;
 /// Widths of the smoothed kink, as fractions of the mean absolute residual.
 const KINK_WIDTHS: [f64; 7] = [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-8];
 
@@ -337,6 +340,10 @@ impl Run<'_> {
                     continue;
                 }
                 if near && self.mode == Mode::Gauss {
+                    if self.drop_vanished(s) {
+                        flat = 0;
+                        continue;
+                    }
                     flat += 1;
                     if flat > 60 {
                         return self.finish(s);
@@ -476,8 +483,39 @@ impl Run<'_> {
         self.verdict(s)
     }
 
-    /// The same where the cosine is known.
-    fn verdict(&self, s: &Scratch) -> Status {
+    /// Puts parameters on zero that are on their way there and whose terms have vanished: the size of their columns is
+    /// rounding beside the residuals, while the direction of the columns, and so the cosine, stays as it was.
+    /// The matrix must be that of [`Mode::Gauss`].
+    fn drop_vanished(&mut self, s: &mut Scratch) -> bool {
+        let n = self.x.len();
+        let residuals = 2.0 * s.current.objective.abs();
+        let gone = |i: usize| {
+            let index = self.problem.free()[i];
+            self.problem.is_log(index)
+                && self.problem.kind(index) == ParamKind::Positive
+                && self.x[i] > self.bounds[i].0
+                && s.current.gradient[i] > 0.0
+                && s.current.matrix[i * n + i] <= VANISHED * residuals
+        };
+        let dropped: Vec<usize> = (0..n).filter(|&i| gone(i)).collect();
+        for &i in &dropped {
+            self.x[i] = self.bounds[i].0;
+        }
+        if dropped.is_empty() {
+            return false;
+        }
+        self.evaluate_here(Mode::Gauss, s);
+        if !self.constant_metric {
+            self.problem.metric(self.scale, &mut s.workspace, &mut s.metric);
+        }
+        true
+    }
+
+    /// The same where the cosine is known, and the matrix is that of [`Mode::Gauss`].
+    fn verdict(&mut self, s: &mut Scratch) -> Status {
+        if self.cosine >= STATIONARY && self.drop_vanished(s) {
+            self.cosine = self.cosine_of(&s.current);
+        }
         let at_bound = |i: usize| self.x[i] <= self.bounds[i].0 || self.x[i] >= self.bounds[i].1;
         // Residuals near rounding have no direction of their own to measure a cosine against.
         let noise = self.problem.rounding_objective() / s.current.objective.abs();
