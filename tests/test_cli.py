@@ -433,7 +433,17 @@ def test_a_fit_without_a_bootstrap_predicts_by_the_delta_method(table, tmp_path)
     ("arguments", "message"),
     [
         (("--at", "N=1e9"), "no column 'D'"),
-        (("--at", "N:1e9"), "--at is a list such as"),
+        (("--at", "N:1e9"), "--at is a run such as"),
+        (("--at", "N=1e9,D=1e10", "--at", "N=2e9,D=1e10"), "'N' twice, and takes one run at a time"),
+        (
+            ("--at", "N=1e9,D=1e10,X=3"),
+            "--at names 'X', which is no input of the law. Its inputs are 'N', 'D'",
+        ),
+        (
+            ("--at", "N=1e9,D=1e10,token=3"),
+            "--at names 'token', which is no input of the law. Did you mean 'tokens'?",
+        ),
+        (("--at", "N=1e9,D=1e10,params=2e9"), "--at names 'N' and 'params', which are the same input"),
         (("--at", "N=1,N=2"), "--at names 'N' twice"),
         (("--at", "N=1e9,D=1e10", "--level", "95"), "level must lie between 0 and 1"),
     ],

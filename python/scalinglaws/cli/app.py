@@ -25,7 +25,16 @@ from ..serialize import load
 from ..templates import Template
 from ..uncertainty.intervals import check_level
 from .files import read_table
-from .options import formula_law, read_at, read_columns, read_fixed, read_over, read_priors, read_starts
+from .options import (
+    check_at,
+    formula_law,
+    read_at,
+    read_columns,
+    read_fixed,
+    read_over,
+    read_priors,
+    read_starts,
+)
 
 __all__ = ["app"]
 
@@ -225,7 +234,13 @@ def fit_command(
 @app.command("predict")
 def predict_command(
     file: Annotated[Path, typer.Argument(help="What 'scalinglaws fit --json' wrote.")],
-    at: Annotated[list[str], typer.Option(help="The run, such as N=7e10,D=1.4e12.", show_default=False)],
+    at: Annotated[
+        list[str],
+        typer.Option(
+            help="The run, such as N=7e10,D=1.4e12. Repeatable: each gives further inputs of the same run.",
+            show_default=False,
+        ),
+    ],
     level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.9,
 ) -> None:
     """Predict a run with a saved fit.
@@ -236,9 +251,8 @@ def predict_command(
     with _input_errors():
         made, point = load(file), read_at(at)
         result = made if isinstance(made, Fit) else made.fit
+        check_at(point, result)
         law, new = (made.predict(point, level, new_run=new_run) for new_run in (False, True))
-        if np.ndim(law.mean):
-            raise ValueError("--at must give one point")
         unit = f" {result.law.target_unit}" if result.law.target_unit else ""
         typer.echo(f"{result.law.target} = {law.mean:.6g}{unit}, standard error {law.stderr:.3g}")
         for what, span in (("law", law), ("new run", new)):
