@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -20,6 +20,7 @@ from ..errors import BackendError, DataError, FitWarning, near
 from ..fit import fit as fit_law
 from ..law import Law
 from ..laws import laws as catalogue
+from ..report import interval_summary
 from ..result import Fit
 from ..serialize import load
 from ..templates import Template
@@ -35,6 +36,9 @@ from .options import (
     read_priors,
     read_starts,
 )
+
+if TYPE_CHECKING:
+    from ..uncertainty.bootstrap import Bootstrap
 
 __all__ = ["app"]
 
@@ -156,9 +160,17 @@ def fit_command(
         str, typer.Option(help="What --bootstrap draws: pairs, wild, residual or parametric.")
     ] = "pairs",
     by: Annotated[
-        str | None, typer.Option(help="Column of clusters that --bootstrap draws as a whole.")
+        str | None,
+        typer.Option(help="Column of clusters of runs, for --bootstrap or --interval."),
     ] = None,
-    interval: Annotated[float, typer.Option(help="Coverage of the intervals of --bootstrap.")] = 0.95,
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            help="Coverage of the intervals that follow the summary: of --bootstrap, 0.95 if not given, else "
+            "from profiles.",
+            show_default=False,
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None,
         typer.Option(
@@ -171,13 +183,14 @@ def fit_command(
 ) -> None:
     """Fit a law to a table of runs.
 
-    Exit codes: 0 for a valid fit, 1 for a fit that is not valid, 2 for bad input.
+    Exit codes: 0 for a valid fit, 1 for a fit that is not valid, 2 for bad input, also where a valid fit is
+    shown but cannot have the bootstrap or the intervals asked for.
     """
     with _input_errors():
         _check_writable(json_file, plot)
-        if bootstrap is None and by is not None:
-            raise ValueError("--by says what --bootstrap draws as a whole: give both")
-        check_level(interval)
+        if bootstrap is None and interval is None and by is not None:
+            raise ValueError("--by names clusters for --bootstrap or --interval: give one of them too")
+        level = check_level(0.95 if interval is None else interval)
         table = read_table(runs)
         mapping = read_columns(columns)
         if where is not None:
@@ -204,30 +217,39 @@ def fit_command(
                 progress=progress,
                 keep=[] if by is None else [by],
             )
-        boot = None
-        if bootstrap is not None:
-            with warnings.catch_warnings(), _progress("resampling") as progress:
-                warnings.simplefilter("ignore", FitWarning)
-                boot = result.bootstrap(
-                    bootstrap,
-                    kind=kind,  # type: ignore[arg-type]
-                    by=by,
-                    rng=seed,
-                    threads=threads,
-                    max_iter=max_iter,
-                    progress=progress,
-                )
-        made = result if boot is None else boot
+        made: Fit | Bootstrap = result
+        texts, lacking = [result.summary()], ""
+        # The fit is shown and kept also where it has no bootstrap or no intervals.
+        try:
+            if bootstrap is not None:
+                with warnings.catch_warnings(), _progress("resampling") as progress:
+                    warnings.simplefilter("ignore", FitWarning)
+                    made = result.bootstrap(
+                        bootstrap,
+                        kind=kind,  # type: ignore[arg-type]
+                        by=by,
+                        rng=seed,
+                        threads=threads,
+                        max_iter=max_iter,
+                        progress=progress,
+                    )
+                texts.append(made.summary(level))
+            elif interval is not None:
+                texts.append(interval_summary(result, result.conf_int(level, by=by), level, by))
+        except (ValueError, BackendError) as error:
+            lacking = f"no {'intervals' if bootstrap is None else 'bootstrap'}: {error}"
         if str(json_file) == "-":
             typer.echo(json.dumps(made.to_dict(), allow_nan=False))
         else:
-            typer.echo(result.summary())
-            if boot is not None:
-                typer.echo("\n" + boot.summary(interval))
+            typer.echo("\n\n".join(texts))
         if json_file is not None and str(json_file) != "-":
             made.save(json_file)
         if plot is not None:
             _draw(result, plot)
+        if lacking and result.valid:
+            raise ValueError(lacking)
+        if lacking:
+            typer.echo(f"error: {lacking}", err=True)
     raise typer.Exit(0 if result.valid else 1)
 
 
