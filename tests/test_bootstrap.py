@@ -463,6 +463,20 @@ def test_draws_come_back_from_a_file_and_from_a_pickle(fit, tmp_path, options):
     assert json.loads((tmp_path / "boot.json").read_text())["format"] == "scalinglaws.bootstrap"
 
 
+def _ratio(values):
+    return [values["A"] * 2.0, values["alpha"]]
+
+
+@pytest.mark.parametrize("what", ["A*2", _ratio])
+def test_quantities_survive_pickling(fit, what):
+    made = fit.bootstrap(50, rng=9).apply(what)
+    back = pickle.loads(pickle.dumps(made))
+    assert_array_equal(back.value, made.value)
+    assert_array_equal(back.draws, made.draws)
+    for kind in ("percentile", "bca", "t"):
+        assert_array_equal(back.conf_int(0.9, kind), made.conf_int(0.9, kind))
+
+
 def test_labels_that_were_kept_come_back_with_the_fit(fit, tmp_path):
     fit.save(tmp_path / "fit.json")
     back = sl.load(tmp_path / "fit.json")
