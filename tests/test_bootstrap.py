@@ -477,6 +477,29 @@ def test_quantities_survive_pickling(fit, what):
         assert_array_equal(back.conf_int(0.9, kind), made.conf_int(0.9, kind))
 
 
+def test_damaged_files_are_refused(fit, tmp_path):
+    path = tmp_path / "boot.json"
+    whole = fit.bootstrap(20, rng=9).to_dict()
+
+    def refused(content, message):
+        path.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=message):
+            sl.load(path)
+
+    refused({**whole, "draws": whole["draws"][:-1]}, "saved bootstrap is damaged: 'draws' has 19 entries")
+    refused({**whole, "objective": []}, "'objective' has 0 entries, 'status' 20")
+    refused({**whole, "draws": [[1.0], *whole["draws"][1:]]}, "draw 0 has 1 values")
+    refused({**whole, "start": None}, "saved bootstrap is damaged")
+    for name in set(whole) - {"format", "library"}:
+        rest = {key: value for key, value in whole.items() if key != name}
+        refused(rest, f"saved bootstrap is damaged: it has no '{name}'")
+    plain = fit.to_dict()
+    refused(
+        {key: value for key, value in plain.items() if key != "theta"},
+        "saved fit is damaged: it has no 'theta'",
+    )
+
+
 def test_labels_that_were_kept_come_back_with_the_fit(fit, tmp_path):
     fit.save(tmp_path / "fit.json")
     back = sl.load(tmp_path / "fit.json")
