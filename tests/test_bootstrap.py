@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
 import warnings
 from dataclasses import replace
@@ -498,6 +499,23 @@ def test_damaged_files_are_refused(fit, tmp_path):
         {key: value for key, value in plain.items() if key != "theta"},
         "saved fit is damaged: it has no 'theta'",
     )
+
+
+def test_what_cannot_be_written_is_named_as_it_was_given(fit, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    boot = fit.bootstrap(10, rng=9)
+    for where, error in (
+        ("none/x.json", FileNotFoundError),
+        ("file/x.json", NotADirectoryError),
+        ("folder", IsADirectoryError),
+    ):
+        for made in (fit, boot):
+            with pytest.raises(error) as caught:
+                made.save(tmp_path / where)
+            assert caught.value.filename == str(tmp_path / where)
+            assert "tmp'" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
 def test_labels_that_were_kept_come_back_with_the_fit(fit, tmp_path):

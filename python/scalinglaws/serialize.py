@@ -408,12 +408,16 @@ def write(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     # The temporary file lies in the same folder, because a rename is atomic only within one file system.
     draft = target.with_name(f".{target.name}.{token_hex(8)}.tmp")
     try:
-        with draft.open("x", encoding="utf-8") as stream:
-            stream.write(text + "\n")
-        os.replace(draft, target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+        try:
+            with draft.open("x", encoding="utf-8") as stream:
+                stream.write(text + "\n")
+            os.replace(draft, target)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        # The name of the draft says nothing to who asked for `path`.
+        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error
 
 
 def load(path: str | os.PathLike[str]) -> Any:
