@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import pickle
 import warnings
 from dataclasses import replace
@@ -461,6 +462,60 @@ def test_draws_come_back_from_a_file_and_from_a_pickle(fit, tmp_path, options):
             assert back.conf_int(0.9, kind) == boot.conf_int(0.9, kind)
         assert_array_equal(back.replicate(3)["target"], boot.replicate(3)["target"])
     assert json.loads((tmp_path / "boot.json").read_text())["format"] == "scalinglaws.bootstrap"
+
+
+def _ratio(values):
+    return [values["A"] * 2.0, values["alpha"]]
+
+
+@pytest.mark.parametrize("what", ["A*2", _ratio])
+def test_quantities_survive_pickling(fit, what):
+    made = fit.bootstrap(50, rng=9).apply(what)
+    back = pickle.loads(pickle.dumps(made))
+    assert_array_equal(back.value, made.value)
+    assert_array_equal(back.draws, made.draws)
+    for kind in ("percentile", "bca", "t"):
+        assert_array_equal(back.conf_int(0.9, kind), made.conf_int(0.9, kind))
+
+
+def test_damaged_files_are_refused(fit, tmp_path):
+    path = tmp_path / "boot.json"
+    whole = fit.bootstrap(20, rng=9).to_dict()
+
+    def refused(content, message):
+        path.write_text(json.dumps(content))
+        with pytest.raises(ValueError, match=message):
+            sl.load(path)
+
+    refused({**whole, "draws": whole["draws"][:-1]}, "saved bootstrap is damaged: 'draws' has 19 entries")
+    refused({**whole, "objective": []}, "'objective' has 0 entries, 'status' 20")
+    refused({**whole, "draws": [[1.0], *whole["draws"][1:]]}, "draw 0 has 1 values")
+    refused({**whole, "start": None}, "saved bootstrap is damaged")
+    for name in set(whole) - {"format", "library"}:
+        rest = {key: value for key, value in whole.items() if key != name}
+        refused(rest, f"saved bootstrap is damaged: it has no '{name}'")
+    plain = fit.to_dict()
+    refused(
+        {key: value for key, value in plain.items() if key != "theta"},
+        "saved fit is damaged: it has no 'theta'",
+    )
+
+
+def test_what_cannot_be_written_is_named_as_it_was_given(fit, tmp_path):
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder").mkdir()
+    boot = fit.bootstrap(10, rng=9)
+    for where, error in (
+        ("none/x.json", FileNotFoundError),
+        ("file/x.json", NotADirectoryError),
+        ("folder", IsADirectoryError),
+    ):
+        for made in (fit, boot):
+            with pytest.raises(error) as caught:
+                made.save(tmp_path / where)
+            assert caught.value.filename == str(tmp_path / where)
+            assert "tmp'" not in str(caught.value)
+    assert sorted(os.listdir(tmp_path)) == ["file", "folder"]
 
 
 def test_labels_that_were_kept_come_back_with_the_fit(fit, tmp_path):

@@ -433,7 +433,17 @@ def test_a_fit_without_a_bootstrap_predicts_by_the_delta_method(table, tmp_path)
     ("arguments", "message"),
     [
         (("--at", "N=1e9"), "no column 'D'"),
-        (("--at", "N:1e9"), "--at is a list such as"),
+        (("--at", "N:1e9"), "--at is a run such as"),
+        (("--at", "N=1e9,D=1e10", "--at", "N=2e9,D=1e10"), "'N' twice, and takes one run at a time"),
+        (
+            ("--at", "N=1e9,D=1e10,X=3"),
+            "--at names 'X', which is no input of the law. Its inputs are 'N', 'D'",
+        ),
+        (
+            ("--at", "N=1e9,D=1e10,token=3"),
+            "--at names 'token', which is no input of the law. Did you mean 'tokens'?",
+        ),
+        (("--at", "N=1e9,D=1e10,params=2e9"), "--at names 'N' and 'params', which are the same input"),
         (("--at", "N=1,N=2"), "--at names 'N' twice"),
         (("--at", "N=1e9,D=1e10", "--level", "95"), "level must lie between 0 and 1"),
     ],
@@ -449,7 +459,8 @@ def test_predictions_that_cannot_be_read_are_bad_input(table, tmp_path, argument
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--by", "kind"), "--by says what --bootstrap draws"),
+        (("--by", "kind"), "--by names clusters for --bootstrap or --interval"),
+        (("--interval", "90"), "level must lie between 0 and 1"),
         (("--bootstrap", "0"), "n must be the number of draws"),
         (("--bootstrap", "10", "--interval", "90"), "level must lie between 0 and 1"),
         (("--bootstrap", "10", "--by", "sort"), "no column 'sort' to keep"),
@@ -459,3 +470,60 @@ def test_bootstrap_options_are_checked(table, arguments, message):
     done = run("fit", table, "--law", "chinchilla", "--columns", NAMES, "--starts", 16, *arguments)
     assert done.exit_code == 2
     assert message in done.stderr
+
+
+def test_a_fit_that_did_not_converge_is_kept_where_a_bootstrap_was_asked_for(table, tmp_path):
+    file, picture = tmp_path / "fit.json", tmp_path / "fit.png"
+    arguments = ("fit", table, "--law", "chinchilla", "--columns", NAMES, "--starts", 16, "--max-iter", 2)
+    plain = run(*arguments)
+    done = run(*arguments, "--bootstrap", 20, "--json", file, "--plot", picture)
+    assert (plain.exit_code, done.exit_code) == (1, 1)
+    assert done.stdout == plain.stdout
+    assert "NOT VALID" in done.stdout
+    assert done.stderr.startswith("error: no bootstrap: the fit did not converge")
+    assert len(done.stderr.splitlines()) == 1
+    assert sl.load(file).status == "iteration limit"
+    assert picture.read_bytes().startswith(b"\x89PNG")
+    none = run(*arguments, "--interval", 0.9)
+    assert (none.exit_code, none.stdout) == (1, plain.stdout)
+    assert none.stderr.startswith("error: no intervals: the fit did not converge")
+
+
+def test_a_valid_fit_is_kept_where_its_bootstrap_cannot_be_made(table, tmp_path):
+    file = tmp_path / "fit.json"
+    arguments = ("fit", table, "--law", "chinchilla", "--columns", NAMES, "--starts", 64)
+    done = run(*arguments, "--bootstrap", 20, "--by", "kind", "--json", file)
+    assert done.exit_code == 2
+    assert "valid: " in done.stdout
+    assert "no bootstrap: 'kind' has 2 clusters" in done.stderr
+    assert sl.load(file).valid
+
+
+def test_intervals_without_a_bootstrap_are_those_of_the_fit(tmp_path):
+    rng = np.random.default_rng(0)
+    x, run_id = np.geomspace(1.0, 1e4, 40), np.repeat(np.arange(10), 4)
+    y = 3.0 * x**-0.3 * np.exp(0.02 * rng.standard_normal(10)[run_id] + 0.01 * rng.standard_normal(40))
+    path = tmp_path / "runs.csv"
+    pl.DataFrame({"x": x, "y": y, "run": run_id}).write_csv(path)
+    arguments = ("fit", path, "--formula", "y ~ c / x**a", "--residual", "log")
+    law, _ = formula_law("y ~ c / x**a", [], None, ["x", "y"])
+    fit = sl.fit(law, {"x": x, "y": y, "run": run_id}, residual="log", keep=["run"])
+    for by in (None, "run"):
+        done = run(*arguments, "--interval", 0.9, *([] if by is None else ["--by", by]))
+        assert done.exit_code == 0, done.stderr
+        head, _, table = done.stdout.partition("90 % intervals")
+        assert head.rstrip("\n") == fit.summary()
+        assert ("clusters by run" in table) == (by is not None)
+        for name, (lower, upper) in fit.conf_int(0.9, by=by).items():
+            row = next(line.split() for line in table.splitlines() if line.startswith(f"{name} "))
+            assert row == [name, f"{fit.values[name]:.8g}", f"{lower:.6g}", f"{upper:.6g}"]
+
+
+def test_intervals_say_what_is_fixed_or_not_determined(tmp_path):
+    path = tmp_path / "runs.csv"
+    path.write_text("x,L\n" + "1e8,2.0\n" * 6)
+    done = run("fit", path, "--law", "power_law_floor", "--starts", 16, "--fixed", "E=1", "--interval", 0.9)
+    assert done.exit_code == 1
+    table = done.stdout.partition("90 % intervals")[2].splitlines()
+    assert next(line for line in table if line.startswith("E ")).endswith("fixed")
+    assert next(line for line in table if line.startswith("alpha ")).endswith("not determined")

@@ -202,3 +202,29 @@ def test_influence_is_drawn_with_the_strongest_named():
     y = np.array([1.0, 1.1, 0.9, 1.05, 3.0, 3.1])
     lost = sl.fit(LINE, {"x": x, "y": y}, starts={"a": 0, "b": 0}).plot.influence("x", ax=three)
     assert len(lost.texts) == 0
+
+
+def test_a_cluster_is_found_by_its_value_and_by_its_text():
+    data = ladder()
+    budget = np.repeat([6e18, 3e19, 3.0, 4.0, 5.0, 6.0], 4)
+    fit = sl.fit(POWER, {**data, "C": budget}, residual="log", starts=TRUE, keep=["C"])
+    texts, numbers = fit.jackknife(by="C"), fit.jackknife(by=budget)
+    assert texts.keys[0] == "6e+18"
+    assert numbers.keys[2] == 3.0
+    for jack in (texts, numbers):
+        assert jack.without(6e18) == jack.without("6e+18") == jack.without("6e18")
+        assert jack.without(3) == jack.without("3") == jack.without("3.0")
+        assert jack.without(3) == dict(zip(jack.names, jack.draws[2].tolist(), strict=True))
+        for other in (7.0, "nan", "C"):
+            with pytest.raises(KeyError, match="was not left out"):
+                jack.without(other)
+
+
+def test_texts_that_write_the_same_number_are_different_clusters():
+    labels = np.repeat(["1", "1.0", "01", "d", "e", "f"], 4)
+    jack = sl.fit(POWER, ladder(), residual="log", starts=TRUE).jackknife(by=labels)
+    for index, key in enumerate(jack.keys):
+        assert list(jack.without(key).values()) == jack.draws[index].tolist()
+    assert jack.without(1) == jack.without("1")
+    with pytest.raises(KeyError, match="was not left out"):
+        jack.without("1.00")

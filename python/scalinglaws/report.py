@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import math
 import textwrap
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .posterior.draws import Posterior
     from .result import Fit
     from .uncertainty.bootstrap import Bootstrap
-    from .uncertainty.intervals import IntervalKind
+    from .uncertainty.intervals import Interval, IntervalKind
 
-__all__ = ["bootstrap_summary", "posterior_summary", "summary"]
+__all__ = ["bootstrap_summary", "interval_summary", "posterior_summary", "summary"]
 
 _WIDTH = 78
 
@@ -50,6 +51,40 @@ def summary(fit: Fit) -> str:
     lines += _starts(fit)
     lines += _determined(fit)
     lines += _wrapped(f"{'valid' if fit.valid else 'NOT VALID'}: {fit.message}", "")
+    return "\n".join(lines)
+
+
+def interval_summary(fit: Fit, intervals: Mapping[str, Interval], level: float, by: str | None) -> str:
+    """Return a text table of the intervals of `Fit.conf_int`.
+
+    Parameters
+    ----------
+    fit : Fit
+        The fit.
+    intervals, level, by
+        What it gave, and for which level and clusters.
+
+    Returns
+    -------
+    str
+        Lines without a final newline.
+    """
+    head = f"{100 * level:g} % intervals" + ("" if by is None else f", clusters by {by}")
+    lines = [head, "=" * len(head)]
+    width = max(9, *(len(name) for name in intervals))
+    lines.append(f"{'parameter':<{width}}  {'value':>14}  {'lower':>12}  {'upper':>12}")
+    lines.append("-" * len(lines[-1]))
+    params = fit.params
+    for name, span in intervals.items():
+        lower, upper, note = f"{span.lower:.6g}", f"{span.upper:.6g}", ""
+        if not params[name].vary and params[name].expr is None:
+            lower, upper, note = "", "", "fixed"
+        elif span.one_sided:
+            note = f"no {'upper' if span.lower_end == 'found' else 'lower'} limit inside the domain"
+        elif span.lower_end != "found":
+            note = "not determined"
+        value = params[name].value
+        lines.append(f"{name:<{width}}  {value:>14.8g}  {lower:>12}  {upper:>12}  {note}".rstrip())
     return "\n".join(lines)
 
 

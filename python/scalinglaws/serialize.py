@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -223,6 +224,11 @@ def fit_from_dict(content: Mapping[str, Any]) -> Fit:
     ValueError
         If this is not a fit, or one of a newer version of the library.
     """
+    with _whole("fit"):
+        return _fit(content)
+
+
+def _fit(content: Mapping[str, Any]) -> Fit:
     _check_format(content, _FORMAT, "fit")
     law = law_from_dict(content["law"])
     fixed = {name: value if _is_tie(value) else float(value) for name, value in content["fixed"].items()}
@@ -338,9 +344,26 @@ def bootstrap_from_dict(content: Mapping[str, Any]) -> Bootstrap:
     ValueError
         If this is no bootstrap, or one of a newer version of the library.
     """
+    with _whole("bootstrap"):
+        return _bootstrap(content)
+
+
+def _bootstrap(content: Mapping[str, Any]) -> Bootstrap:
     from .uncertainty.bootstrap import Bootstrap
 
     _check_format(content, _DRAWS, "bootstrap")
+    count, width = len(content["status"]), len(content["names"])
+    for name in ("draws", "objective", "start"):
+        if len(content[name]) != count:
+            raise ValueError(
+                f"this saved bootstrap is damaged: {name!r} has {len(content[name])} entries, "
+                f"'status' {count}"
+            )
+    for index, row in enumerate(content["draws"]):
+        if len(row) != width:
+            raise ValueError(
+                f"this saved bootstrap is damaged: draw {index} has {len(row)} values, 'names' {width}"
+            )
     clusters = None if content["clusters"] is None else _read_clusters(content["by"], content["clusters"])
     draws = [_array(row) for row in content["draws"]]
     return Bootstrap(
@@ -385,12 +408,16 @@ def write(content: Mapping[str, Any], path: str | os.PathLike[str]) -> None:
     # The temporary file lies in the same folder, because a rename is atomic only within one file system.
     draft = target.with_name(f".{target.name}.{token_hex(8)}.tmp")
     try:
-        with draft.open("x", encoding="utf-8") as stream:
-            stream.write(text + "\n")
-        os.replace(draft, target)
-    except BaseException:
-        draft.unlink(missing_ok=True)
-        raise
+        try:
+            with draft.open("x", encoding="utf-8") as stream:
+                stream.write(text + "\n")
+            os.replace(draft, target)
+        except BaseException:
+            draft.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        # The name of the draft says nothing to who asked for `path`.
+        raise OSError(error.errno, error.strerror or str(error), os.fspath(path)) from error
 
 
 def load(path: str | os.PathLike[str]) -> Any:
@@ -460,6 +487,17 @@ def _starts(content: Mapping[str, Any]) -> StartsReport:
     best = content.get("best")
     known = {name: value for name, value in content.items() if name != "best"}
     return StartsReport(**known, best=None if best is None else tuple(map(float, best)))
+
+
+@contextmanager
+def _whole(what: str) -> Iterator[None]:
+    """Say of a file that lacks an entry that it is damaged."""
+    try:
+        yield
+    except KeyError as error:
+        raise ValueError(f"this saved {what} is damaged: it has no {error}") from error
+    except TypeError as error:
+        raise ValueError(f"this saved {what} is damaged: {error}") from error
 
 
 def _check_format(content: Any, expected: str, what: str) -> None:

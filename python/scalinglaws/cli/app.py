@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import numpy as np
 import typer
@@ -20,12 +20,25 @@ from ..errors import BackendError, DataError, FitWarning, near
 from ..fit import fit as fit_law
 from ..law import Law
 from ..laws import laws as catalogue
+from ..report import interval_summary
 from ..result import Fit
 from ..serialize import load
 from ..templates import Template
 from ..uncertainty.intervals import check_level
 from .files import read_table
-from .options import formula_law, read_at, read_columns, read_fixed, read_over, read_priors, read_starts
+from .options import (
+    check_at,
+    formula_law,
+    read_at,
+    read_columns,
+    read_fixed,
+    read_over,
+    read_priors,
+    read_starts,
+)
+
+if TYPE_CHECKING:
+    from ..uncertainty.bootstrap import Bootstrap
 
 __all__ = ["app"]
 
@@ -147,9 +160,17 @@ def fit_command(
         str, typer.Option(help="What --bootstrap draws: pairs, wild, residual or parametric.")
     ] = "pairs",
     by: Annotated[
-        str | None, typer.Option(help="Column of clusters that --bootstrap draws as a whole.")
+        str | None,
+        typer.Option(help="Column of clusters of runs, for --bootstrap or --interval."),
     ] = None,
-    interval: Annotated[float, typer.Option(help="Coverage of the intervals of --bootstrap.")] = 0.95,
+    interval: Annotated[
+        float | None,
+        typer.Option(
+            help="Coverage of the intervals that follow the summary: of --bootstrap, 0.95 if not given, else "
+            "from profiles.",
+            show_default=False,
+        ),
+    ] = None,
     json_file: Annotated[
         Path | None,
         typer.Option(
@@ -162,13 +183,14 @@ def fit_command(
 ) -> None:
     """Fit a law to a table of runs.
 
-    Exit codes: 0 for a valid fit, 1 for a fit that is not valid, 2 for bad input.
+    Exit codes: 0 for a valid fit, 1 for a fit that is not valid, 2 for bad input, also where a valid fit is
+    shown but cannot have the bootstrap or the intervals asked for.
     """
     with _input_errors():
         _check_writable(json_file, plot)
-        if bootstrap is None and by is not None:
-            raise ValueError("--by says what --bootstrap draws as a whole: give both")
-        check_level(interval)
+        if bootstrap is None and interval is None and by is not None:
+            raise ValueError("--by names clusters for --bootstrap or --interval: give one of them too")
+        level = check_level(0.95 if interval is None else interval)
         table = read_table(runs)
         mapping = read_columns(columns)
         if where is not None:
@@ -195,37 +217,52 @@ def fit_command(
                 progress=progress,
                 keep=[] if by is None else [by],
             )
-        boot = None
-        if bootstrap is not None:
-            with warnings.catch_warnings(), _progress("resampling") as progress:
-                warnings.simplefilter("ignore", FitWarning)
-                boot = result.bootstrap(
-                    bootstrap,
-                    kind=kind,  # type: ignore[arg-type]
-                    by=by,
-                    rng=seed,
-                    threads=threads,
-                    max_iter=max_iter,
-                    progress=progress,
-                )
-        made = result if boot is None else boot
+        made: Fit | Bootstrap = result
+        texts, lacking = [result.summary()], ""
+        # The fit is shown and kept also where it has no bootstrap or no intervals.
+        try:
+            if bootstrap is not None:
+                with warnings.catch_warnings(), _progress("resampling") as progress:
+                    warnings.simplefilter("ignore", FitWarning)
+                    made = result.bootstrap(
+                        bootstrap,
+                        kind=kind,  # type: ignore[arg-type]
+                        by=by,
+                        rng=seed,
+                        threads=threads,
+                        max_iter=max_iter,
+                        progress=progress,
+                    )
+                texts.append(made.summary(level))
+            elif interval is not None:
+                texts.append(interval_summary(result, result.conf_int(level, by=by), level, by))
+        except (ValueError, BackendError) as error:
+            lacking = f"no {'intervals' if bootstrap is None else 'bootstrap'}: {error}"
         if str(json_file) == "-":
             typer.echo(json.dumps(made.to_dict(), allow_nan=False))
         else:
-            typer.echo(result.summary())
-            if boot is not None:
-                typer.echo("\n" + boot.summary(interval))
+            typer.echo("\n\n".join(texts))
         if json_file is not None and str(json_file) != "-":
             made.save(json_file)
         if plot is not None:
             _draw(result, plot)
+        if lacking and result.valid:
+            raise ValueError(lacking)
+        if lacking:
+            typer.echo(f"error: {lacking}", err=True)
     raise typer.Exit(0 if result.valid else 1)
 
 
 @app.command("predict")
 def predict_command(
     file: Annotated[Path, typer.Argument(help="What 'scalinglaws fit --json' wrote.")],
-    at: Annotated[list[str], typer.Option(help="The run, such as N=7e10,D=1.4e12.", show_default=False)],
+    at: Annotated[
+        list[str],
+        typer.Option(
+            help="The run, such as N=7e10,D=1.4e12. Repeatable: each gives further inputs of the same run.",
+            show_default=False,
+        ),
+    ],
     level: Annotated[float, typer.Option(help="Coverage of the intervals.")] = 0.9,
 ) -> None:
     """Predict a run with a saved fit.
@@ -236,9 +273,8 @@ def predict_command(
     with _input_errors():
         made, point = load(file), read_at(at)
         result = made if isinstance(made, Fit) else made.fit
+        check_at(point, result)
         law, new = (made.predict(point, level, new_run=new_run) for new_run in (False, True))
-        if np.ndim(law.mean):
-            raise ValueError("--at must give one point")
         unit = f" {result.law.target_unit}" if result.law.target_unit else ""
         typer.echo(f"{result.law.target} = {law.mean:.6g}{unit}, standard error {law.stderr:.3g}")
         for what, span in (("law", law), ("new run", new)):

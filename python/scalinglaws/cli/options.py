@@ -11,8 +11,10 @@ from ..errors import near
 from ..law import Law
 from ..param import Param
 from ..priors import Prior, lognormal, normal
+from ..result import Fit
 
 __all__ = [
+    "check_at",
     "formula_law",
     "read_at",
     "read_columns",
@@ -60,12 +62,12 @@ def read_columns(text: str | None) -> dict[str, str] | None:
 
 
 def read_at(texts: Iterable[str]) -> dict[str, float | str]:
-    """Read points such as ``N=7e10,D=1.4e12``; what is no number is a category.
+    """Read a run such as ``N=7e10,D=1.4e12``; what is no number is a category.
 
     Parameters
     ----------
     texts : iterable of str
-        The options, each a part of the point.
+        The options, each a part of the run.
 
     Returns
     -------
@@ -77,14 +79,36 @@ def read_at(texts: Iterable[str]) -> dict[str, float | str]:
         for part in text.split(","):
             name, equals, value = (piece.strip() for piece in part.partition("="))
             if not equals or not name or not value:
-                raise ValueError(f"--at is a list such as N=7e10,D=1.4e12; cannot read {part.strip()!r}")
+                raise ValueError(f"--at is a run such as N=7e10,D=1.4e12; cannot read {part.strip()!r}")
             if name in out:
-                raise ValueError(f"--at names {name!r} twice")
+                raise ValueError(f"--at names {name!r} twice, and takes one run at a time")
             try:
                 out[name] = float(value)
             except ValueError:
                 out[name] = value
     return out
+
+
+def check_at(point: Iterable[str], fit: Fit) -> None:
+    """Refuse inputs of a run that the fit does not know: it would be predicted as if they were not there.
+
+    Parameters
+    ----------
+    point : iterable of str
+        Names of the inputs.
+    fit : Fit
+        Its inputs and categories may go by the law's names or by those of its table.
+    """
+    own = dict.fromkeys([*fit.law.inputs, *fit.law.groups.values()])
+    known = {**{fit.columns.get(name, name): name for name in own}, **{name: name for name in own}}
+    seen: dict[str, str] = {}
+    for name in point:
+        if name not in known:
+            hint = near(name, known) or f" Its inputs are {', '.join(map(repr, own))}."
+            raise ValueError(f"--at names {name!r}, which is no input of the law.{hint}")
+        if known[name] in seen:
+            raise ValueError(f"--at names {seen[known[name]]!r} and {name!r}, which are the same input")
+        seen[known[name]] = name
 
 
 def read_over(texts: Iterable[str]) -> dict[str, Any]:

@@ -158,16 +158,19 @@ class Jackknife:
         Parameters
         ----------
         key : object
-            One of `keys`.
+            One of `keys`, or its text: the labels of columns held by ``keep=`` are texts.
 
         Raises
         ------
         KeyError
             If nothing of that name was left out.
         """
-        if key not in self.keys:
-            raise KeyError(f"{key!r} was not left out.{near(str(key), map(str, self.keys))}")
-        return dict(zip(self.names, self.draws[self.keys.index(key)].tolist(), strict=True))
+        for form in (_itself, str, _number):
+            wanted = form(key)
+            found = [index for index, other in enumerate(self.keys) if form(other) == wanted]
+            if len(found) == 1:
+                return dict(zip(self.names, self.draws[found[0]].tolist(), strict=True))
+        raise KeyError(f"{key!r} was not left out.{near(str(key), map(str, self.keys))}")
 
     def most(self, count: int = 5) -> list[tuple[Key, float]]:
         """Return the most influential rows or clusters with their Cook-like distance, largest first.
@@ -185,6 +188,18 @@ class Jackknife:
         key, cook = self.most(1)[0]
         failed = f", {self.failed} refits not valid" if self.failed else ""
         return f"<Jackknife over {len(self.keys)} {what}: most influential {key!r} ({cook:.3g}){failed}>"
+
+
+def _itself(key: Key) -> Key:
+    return key
+
+
+def _number(key: Key) -> float:
+    """Return the number that a key is or writes out; NaN, which equals nothing, if it is none."""
+    try:
+        return float(key)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def jackknife(

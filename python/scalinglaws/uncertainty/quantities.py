@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -93,7 +94,7 @@ def formula_statistic(text: str, expand: Callable[[_Array], _Array], names: Sequ
     """
     found = names_in(text)
     used = [name for name in names if name in found]
-    compiled = _core.Law(text, [(name, "real", -np.inf, np.inf) for name in used])
+    compiled = _compiled(text, tuple(used))
     if compiled.target is not None:
         raise ValueError(f"{text!r} must be an expression, without '~'")
     if compiled.inputs:
@@ -101,14 +102,7 @@ def formula_statistic(text: str, expand: Callable[[_Array], _Array], names: Sequ
         raise ValueError(f"{text!r} uses {unknown!r}, which is not a parameter.{near(unknown, names)}")
     if not used:
         raise ValueError(f"{text!r} names no parameter; they are {', '.join(names)}")
-    columns = [list(names).index(name) for name in used]
-
-    def function(theta: _Array) -> _Array:
-        full = expand(theta)
-        value = compiled.value([np.ascontiguousarray(full[:, column]) for column in columns])
-        return np.broadcast_to(value, (len(theta),))[:, None]
-
-    return Statistic(function)
+    return Statistic(_Formula(text, expand, tuple(used), tuple(list(names).index(name) for name in used)))
 
 
 def function_statistic(
@@ -118,16 +112,66 @@ def function_statistic(
     shape: tuple[int, ...],
 ) -> Statistic:
     """Wrap a function of one mapping of parameter values, whose results have the given shape."""
+    return Statistic(_Function(call, expand, tuple(names), shape))
 
-    def function(theta: _Array) -> _Array:
+
+# Classes and not local functions, so that what has draws can be pickled and sent to other processes.
+
+
+@dataclass(frozen=True, eq=False)
+class _Formula:
+    """An expression of parameters.
+
+    Parameters
+    ----------
+    text, expand
+        As for `formula_statistic`.
+    used : tuple of str
+        The parameters in it.
+    columns : tuple of int
+        Where they stand among all parameters.
+    """
+
+    text: str
+    expand: Callable[[_Array], _Array]
+    used: tuple[str, ...]
+    columns: tuple[int, ...]
+
+    def __call__(self, theta: _Array) -> _Array:
+        full = self.expand(theta)
+        values = [np.ascontiguousarray(full[:, column]) for column in self.columns]
+        value = _compiled(self.text, self.used).value(values)
+        return np.broadcast_to(value, (len(theta),))[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class _Function:
+    """A function of one mapping of parameter values.
+
+    Parameters
+    ----------
+    call, expand, names, shape
+        As for `function_statistic`.
+    """
+
+    call: Callable[[Mapping[str, float]], Any]
+    expand: Callable[[_Array], _Array]
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+
+    def __call__(self, theta: _Array) -> _Array:
         rows = []
-        for values in expand(theta).tolist():
-            result = np.asarray(call(dict(zip(names, values, strict=True))), dtype=np.float64)
-            if result.shape != shape:
+        for values in self.expand(theta).tolist():
+            result = np.asarray(self.call(dict(zip(self.names, values, strict=True))), dtype=np.float64)
+            if result.shape != self.shape:
                 raise ValueError(
-                    f"the function returned shape {result.shape} for a draw, and {shape} for the fit itself"
+                    f"the function returned shape {result.shape} for a draw, and {self.shape} for the fit "
+                    "itself"
                 )
             rows.append(result.reshape(-1))
         return np.array(rows).reshape(len(theta), -1)
 
-    return Statistic(function)
+
+@lru_cache(maxsize=64)
+def _compiled(text: str, used: tuple[str, ...]) -> _core.Law:
+    return _core.Law(text, [(name, "real", -np.inf, np.inf) for name in used])
