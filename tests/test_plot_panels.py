@@ -105,3 +105,34 @@ def test_an_axis_holds_the_marks_whatever_the_draws_are(draws):
     assert 4.0 < found.high < np.inf
     single = span(np.array([2.0, 2.0]), [2.0])
     assert single.low < 2.0 < single.high
+
+
+def test_the_shade_of_an_interval_ends_with_the_curve_and_says_where_the_interval_ends():
+    fit = power_law(0.05, E=0.05)
+    found = fit.profile("E")
+    assert found.lower == 0.0 < found.values[0]
+    assert found.upper_end == "found"
+    ax = fit.plot.profile(found)
+    shade = ax.patches[0]
+    assert_allclose(shade.get_x(), found.values[0])
+    assert_allclose(shade.get_x() + shade.get_width(), found.upper)
+    assert [text.get_text().strip() for text in ax.texts] == ["\N{LEFTWARDS ARROW} to 0"]
+
+
+def test_an_interval_that_the_curve_covers_is_shaded_from_end_to_end(line):
+    found = line.profile("a")
+    ax = line.plot.profile(found)
+    shade = ax.patches[0]
+    assert_allclose([shade.get_x(), shade.get_x() + shade.get_width()], found.interval)
+    assert not ax.texts
+
+
+def test_a_bound_that_the_curve_reaches_needs_no_words(line):
+    law = sl.Law("L ~ a + b * x", params={"a": sl.Param((1.95, 10.0)), "b": sl.Param(start=(0.1, 2.0))})
+    runs = {**line._problem.inputs, "L": line._problem.target}
+    fit = sl.fit(law, runs, starts=4)
+    found = fit.profile("a")
+    assert (found.lower, found.lower_end) == (1.95, "bound")
+    ax = fit.plot.profile(found)
+    assert_allclose(ax.patches[0].get_x(), 1.95)
+    assert not ax.texts

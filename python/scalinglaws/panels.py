@@ -28,19 +28,24 @@ _BINS = 50
 
 
 def profile_curve(ax: Axes, shown: Profile) -> Axes:
-    """Draw the profile of one parameter."""
+    """Draw the profile of one parameter, and shade its interval as far as the curve goes."""
     root = np.sqrt(shown.statistic)
     ax.plot(shown.values, root, color="0.2", linewidth=1.2, marker="o", markersize=2.5)
-    low = shown.lower if np.isfinite(shown.lower) else shown.values[0]
-    high = shown.upper if np.isfinite(shown.upper) else shown.values[-1]
-    ax.axvspan(low, high, color="tab:blue", alpha=0.12, linewidth=0)
+    first, last = float(shown.values[0]), float(shown.values[-1])
+    ax.axvspan(max(shown.lower, first), min(shown.upper, last), color="tab:blue", alpha=0.12, linewidth=0)
+    # Refits do not follow a parameter all the way to a bound or to infinity: what was not computed is said.
+    place: dict[str, Any] = {"xycoords": ax.get_xaxis_transform(), "va": "top", "fontsize": 8}
+    rounding = 1e-6 * (last - first)
+    if shown.lower < first - rounding:
+        ax.annotate(f" \N{LEFTWARDS ARROW} to {shown.lower:.3g}", (first, 0.98), ha="left", **place)
+    if shown.upper > last + rounding:
+        ax.annotate(f"to {shown.upper:.3g} \N{RIGHTWARDS ARROW} ", (last, 0.98), ha="right", **place)
     ax.axhline(float(np.sqrt(shown.threshold)), color="0.6", linewidth=0.8, linestyle=":")
     ax.axvline(shown.value, color="0.6", linewidth=0.8)
     ax.set_xlabel(shown.name)
     ax.set_ylabel("root of the profile statistic")
     ax.set_ylim(bottom=0.0)
-    if shown.values[0] > 0.0:
-        log_if_wide(ax.xaxis, shown.values)
+    log_if_wide(ax.xaxis, shown.values)
     return ax
 
 
