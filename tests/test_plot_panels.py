@@ -136,3 +136,38 @@ def test_a_bound_that_the_curve_reaches_needs_no_words(line):
     ax = fit.plot.profile(found)
     assert_allclose(ax.patches[0].get_x(), 1.95)
     assert not ax.texts
+
+
+def test_a_region_thinner_than_its_grid_is_filled_inside_its_outline_without_contours():
+    fit = power_law(0.002)
+    found = fit.profile(("A", "alpha"), points=9)
+    assert found.inside.sum(axis=1).max() < 4
+    ax = fit.plot.profile(found)
+    assert not ax.collections
+    assert_allclose(ax.patches[0].get_xy()[: len(found.outline)], found.outline)
+    for (low, high), values in zip((ax.get_xlim(), ax.get_ylim()), found.outline.T, strict=True):
+        assert low < values.min()
+        assert values.max() < high
+
+
+def test_a_region_that_its_grid_resolves_has_contours_as_wide_as_the_grid(line):
+    found = line.profile(("a", "b"), points=15)
+    ax = line.plot.profile(found)
+    assert ax.collections
+    assert not ax.patches
+    assert_allclose(ax.get_xlim(), found.values[0][[0, -1]])
+    assert_allclose(ax.get_ylim(), found.values[1][[0, -1]])
+
+
+def test_a_region_over_decades_has_logarithmic_axes_and_its_contours_fill_them(line):
+    found = line.profile(("a", "b"), points=15)
+    edge, (first, second) = found.outline, found.values
+    wide = dataclasses.replace(
+        found,
+        best=(found.best[0] ** 20, found.best[1]),
+        outline=np.column_stack([edge[:, 0] ** 20, edge[:, 1]]),
+        values=(first**20, second),
+    )
+    ax = line.plot.profile(wide)
+    assert (ax.get_xscale(), ax.get_yscale()) == ("log", "linear")
+    assert_allclose(ax.get_xlim(), wide.values[0][[0, -1]])

@@ -25,6 +25,8 @@ _MARGIN = 0.05
 # Draws of which the 99 % quantile is this many times the 1 % quantile need a logarithmic axis.
 _WIDE = 10.0
 _BINS = 50
+# Grid points across a region, in most of its rows and columns, from which contours follow its shape.
+_RESOLVED = 4
 
 
 def profile_curve(ax: Axes, shown: Profile) -> Axes:
@@ -50,17 +52,32 @@ def profile_curve(ax: Axes, shown: Profile) -> Axes:
 
 
 def profile_region(ax: Axes, shown: ProfileRegion) -> Axes:
-    """Draw the joint region of two parameters."""
-    if shown.statistic.size:
+    """Draw the joint region of two parameters, with contours of the statistic where the grid shows them."""
+    edge = np.concatenate([shown.outline, shown.outline[:1]])
+    if _resolved(shown.inside):
         root = np.sqrt(shown.statistic)
         levels = np.linspace(0.0, 3.0, 13) * float(np.sqrt(shown.threshold))
         ax.contourf(*shown.values, root.T, levels=levels, cmap="Blues_r", extend="max")
-    edge = np.concatenate([shown.outline, shown.outline[:1]])
+        extent = shown.values
+    else:
+        ax.fill(edge[:, 0], edge[:, 1], color="tab:blue", alpha=0.2, linewidth=0)
+        extent = (edge[:, 0], edge[:, 1])
     ax.plot(edge[:, 0], edge[:, 1], color="tab:red", linewidth=1.2)
     ax.plot(*shown.best, marker="+", color="tab:red", markersize=8)
+    for axis, values in zip((ax.xaxis, ax.yaxis), extent, strict=True):
+        log_if_wide(axis, values)
     ax.set_xlabel(shown.names[0])
     ax.set_ylabel(shown.names[1])
     return ax
+
+
+def _resolved(inside: NDArray[np.bool_]) -> bool:
+    """Whether enough grid points lie in a region: contours of a thin ridge show the grid, not the law."""
+    for axis in (0, 1):
+        across = inside.sum(axis=axis)
+        if not across.any() or np.median(across[across > 0]) < _RESOLVED:
+            return False
+    return True
 
 
 @dataclass(frozen=True)
