@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .errors import near
+from .panels import decades_of, draw_panels, log_if_wide, profile_curve, profile_region
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from .result import Fit
     from .uncertainty.bootstrap import Bootstrap
-    from .uncertainty.intervals import Interval, IntervalKind
+    from .uncertainty.intervals import IntervalKind
     from .uncertainty.jackknife import Jackknife
     from .uncertainty.profile import Profile
     from .uncertainty.region import ProfileRegion
@@ -64,7 +64,7 @@ class FitPlot:
             spread = float(np.sqrt(fit.rss / fit.dof))
             for side in (-spread, spread):
                 ax.axhline(side, color="0.6", linewidth=0.8, linestyle=":")
-        _log_if_wide(ax, across)
+        log_if_wide(ax.xaxis, across)
         target = fit.law.target
         ax.set_xlabel(f"fitted {target}" if x is None else x)
         ax.set_ylabel(f"log {target} - log fitted" if problem.residual == "log" else f"{target} - fitted")
@@ -95,7 +95,7 @@ class FitPlot:
         """
         fit = self._fit
         problem = fit._need_rows("plot.loss")
-        order = sorted(problem.inputs, key=lambda name: -_decades(problem.inputs[name]))
+        order = sorted(problem.inputs, key=lambda name: -decades_of(problem.inputs[name]))
         if x is None:
             if not order:
                 raise ValueError("the law has no input to plot against")
@@ -125,8 +125,8 @@ class FitPlot:
                 color = colormaps["viridis"](norm(float(level)))
                 ax.plot(grid, self._curve({**held, by: float(level), x: grid}), color=color, linewidth=1.0)
             _figure(ax).colorbar(ScalarMappable(norm=norm, cmap="viridis"), ax=ax, label=by)
-        _log_if_wide(ax, across)
-        if _decades(problem.target) > 1.0:
+        log_if_wide(ax.xaxis, across)
+        if decades_of(problem.target) > 1.0:
             ax.set_yscale("log")
         ax.set_xlabel(x)
         ax.set_ylabel(str(fit.law.target))
@@ -157,8 +157,14 @@ class FitPlot:
         -------
         matplotlib Axes
             Of one parameter: the square root of the statistic over the held value, straight lines for a law
-            that is linear in it, with the interval shaded. Of two: the statistic as shades with the outline
-            of the region.
+            that is linear in it, with the interval shaded. Of two: the outline of the region, over shades of
+            the statistic.
+
+        Notes
+        -----
+        An interval that goes on to a bound or to infinity is shaded as far as the curve was followed, and
+        the end is named. A region too thin for its grid is filled in one colour: shades between so few
+        points would show the grid.
         """
         from .uncertainty.profile import Profile
         from .uncertainty.region import ProfileRegion
@@ -168,7 +174,7 @@ class FitPlot:
             raise ValueError(f"{next(iter(options))}= has no effect on a profile that is already there")
         shown: Any = name if given else self._fit.profile(name, level=level, **options)  # type: ignore[arg-type]
         ax = _axes(ax)
-        return _region(ax, shown) if isinstance(shown, ProfileRegion) else _curve(ax, shown)
+        return profile_region(ax, shown) if isinstance(shown, ProfileRegion) else profile_curve(ax, shown)
 
     def bootstrap(
         self,
@@ -201,8 +207,14 @@ class FitPlot:
         -------
         ndarray of matplotlib Axes, shape (m, m)
             On the diagonal a histogram of each of the m parameters with the fit (line) and the interval
-            (shaded), below it each pair; panels above the diagonal are empty. Failed draws are not shown, but
-            counted in the title.
+            (shaded), below it each pair; panels above the diagonal are empty.
+
+        Notes
+        -----
+        An axis reaches over the middle 99 % of the draws, the fit and the interval. It is logarithmic where
+        all of these are positive, the 1 % and 99 % quantiles of the draws are more than a factor of ten
+        apart, and the median is nearer to the middle between them on the logarithm. The title counts the
+        draws that failed and those that lie beyond the axis of at least one parameter.
         """
         if isinstance(boot, int):
             draws = self._fit.bootstrap(boot, **options)
@@ -218,23 +230,13 @@ class FitPlot:
         panels = _panels(axes, len(chosen))
         shown = {name: draws.draws[draws.ok, draws.names.index(name)] for name in chosen}
         ends = draws.conf_int(level) if kind is None else draws.conf_int(level, kind)
-        for (row, first), (column, second) in product(enumerate(chosen), repeat=2):
-            ax = panels[row, column]
-            if column > row:
-                ax.set_axis_off()
-                continue
-            if row == column:
-                _histogram(ax, shown[first], self._fit.values[first], ends[first])
-            else:
-                ax.scatter(shown[second], shown[first], s=3, alpha=0.3, linewidths=0)
-                ax.plot(self._fit.values[second], self._fit.values[first], "+", color="tab:red")
-            ax.set_xlabel(second if row == len(chosen) - 1 else "")
-            ax.set_ylabel(first if column == 0 and row > 0 else "")
-            ax.tick_params(labelleft=column == 0, labelsize=8)
-            ax.locator_params(axis="x", nbins=3)
+        beyond = draw_panels(panels, shown, self._fit.values, ends)
         failed = sum(draws.failures.values())
         title = f"{len(draws.status)} draws ({draws.kind}), {100 * level:g} % intervals"
-        panels[0, 0].set_title(title + (f", {failed} failed" if failed else ""), fontsize=9, loc="left")
+        missing = [f"{failed} failed"] * (failed > 0) + [f"{beyond} beyond the axes"] * (beyond > 0)
+        # On a line of its own, as one panel is too narrow for both.
+        title = "\n".join([title, ", ".join(missing)]) if missing else title
+        panels[0, 0].set_title(title, fontsize=9, loc="left")
         return panels
 
     def extrapolation(
@@ -302,8 +304,8 @@ class FitPlot:
                 "ha": "right",
             }
             ax.annotate(words, (float(beyond[0]), 0.98), fontsize=8, **place)
-        _log_if_wide(ax, across)
-        if _decades(np.append(law.mean, problem.target)) > 1.0:
+        log_if_wide(ax.xaxis, across)
+        if decades_of(np.append(law.mean, problem.target)) > 1.0:
             ax.set_yscale("log")
         ax.set_xlabel(x)
         ax.set_ylabel(str(fit.law.target))
@@ -322,11 +324,11 @@ class FitPlot:
             free = [name for name in inputs if name not in at]
             if not free:
                 raise ValueError("there is no input to plot against")
-            x = max(free, key=lambda name: _decades(inputs[name]))
+            x = max(free, key=lambda name: decades_of(inputs[name]))
         column = self._input(x)
         if x in at:
             raise ValueError(f"at holds {x!r}, which is the horizontal axis")
-        if not column.min() > 0.0 or _decades(column) <= 0.0:
+        if not column.min() > 0.0 or decades_of(column) <= 0.0:
             raise ValueError(f"{x!r} has no range of positive values to extrapolate")
         low, high = float(np.log10(column.min())), float(np.log10(column.max()))
         # As many points to each decade, so that the marks fall on points.
@@ -336,7 +338,7 @@ class FitPlot:
         for name, other in inputs.items():
             if name in at:
                 continue
-            if _decades(other) > 0.0:
+            if decades_of(other) > 0.0:
                 bottom, top = float(np.log10(other.min())), float(np.log10(other.max()))
                 path[name] = 10.0 ** (bottom + share * (top - bottom))
             elif np.ptp(other) == 0.0:
@@ -401,43 +403,6 @@ class FitPlot:
         return mean
 
 
-def _curve(ax: Axes, shown: Profile) -> Axes:
-    root = np.sqrt(shown.statistic)
-    ax.plot(shown.values, root, color="0.2", linewidth=1.2, marker="o", markersize=2.5)
-    low = shown.lower if np.isfinite(shown.lower) else shown.values[0]
-    high = shown.upper if np.isfinite(shown.upper) else shown.values[-1]
-    ax.axvspan(low, high, color="tab:blue", alpha=0.12, linewidth=0)
-    ax.axhline(float(np.sqrt(shown.threshold)), color="0.6", linewidth=0.8, linestyle=":")
-    ax.axvline(shown.value, color="0.6", linewidth=0.8)
-    ax.set_xlabel(shown.name)
-    ax.set_ylabel("root of the profile statistic")
-    ax.set_ylim(bottom=0.0)
-    if shown.values[0] > 0.0:
-        _log_if_wide(ax, shown.values)
-    return ax
-
-
-def _region(ax: Axes, shown: ProfileRegion) -> Axes:
-    if shown.statistic.size:
-        root = np.sqrt(shown.statistic)
-        levels = np.linspace(0.0, 3.0, 13) * float(np.sqrt(shown.threshold))
-        ax.contourf(*shown.values, root.T, levels=levels, cmap="Blues_r", extend="max")
-    edge = np.concatenate([shown.outline, shown.outline[:1]])
-    ax.plot(edge[:, 0], edge[:, 1], color="tab:red", linewidth=1.2)
-    ax.plot(*shown.best, marker="+", color="tab:red", markersize=8)
-    ax.set_xlabel(shown.names[0])
-    ax.set_ylabel(shown.names[1])
-    return ax
-
-
-def _histogram(ax: Axes, values: NDArray[np.float64], best: float, ends: Interval) -> None:
-    ax.hist(values[np.isfinite(values)], bins="auto", color="0.7")
-    if np.isfinite(ends).all():
-        ax.axvspan(*ends, color="tab:blue", alpha=0.12, linewidth=0)
-    ax.axvline(best, color="tab:red", linewidth=1.0)
-    ax.set_yticks([])
-
-
 def _panels(axes: Any, count: int) -> NDArray[Any]:
     if axes is not None:
         panels = np.array(axes, dtype=object, ndmin=2)
@@ -471,18 +436,6 @@ def _figure(ax: Axes) -> Figure:
     return figure  # type: ignore[no-any-return]
 
 
-def _decades(values: NDArray[np.float64]) -> float:
-    if values.min() > 0.0:
-        return float(np.log10(values.max() / values.min()))
-    # A column with zeros or signs has no decades; it comes after those that have.
-    return -1.0 if np.ptp(values) > 0.0 else -2.0
-
-
 def _grid(values: NDArray[np.float64]) -> NDArray[np.float64]:
     low, high = float(values.min()), float(values.max())
     return np.geomspace(low, high, 200) if low > 0.0 else np.linspace(low, high, 200)
-
-
-def _log_if_wide(ax: Axes, values: NDArray[np.float64]) -> None:
-    if _decades(values) > 1.0:
-        ax.set_xscale("log")
