@@ -626,3 +626,60 @@ def test_a_column_to_keep_must_exist():
         sl.fit(POWER, ladder(), residual="log", starts=8, keep=["rum"])
     with pytest.raises(TypeError, match="keep is a list of columns"):
         sl.fit(POWER, ladder(), residual="log", starts=8, keep="run")
+
+
+# ------------------------------------------------------------------ vanished terms, open directions
+
+
+def without_floor(seed):
+    N = np.geomspace(1e7, 1e10, 30)
+    return {"N": N, "L": 50.0 / N**0.12 * np.exp(0.01 * np.random.default_rng(seed).standard_normal(30))}
+
+
+def floors():
+    """The same law with a positive floor, and with one whose domain holds zero."""
+    rest = {name: POWER.params[name] for name in ("A", "alpha")}
+    yield POWER
+    yield sl.Law(POWER.formula, params={"E": sl.Param((0.0, math.inf), start=(0.0, 3.0)), **rest})
+
+
+@pytest.mark.parametrize("seed", [0, 2, 4])
+def test_a_positive_term_may_vanish_and_come_back(seed):
+    """Of a logarithm zero is a trap: at it the law has no slope along the logarithm any more."""
+    fits = []
+    for law in floors():
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", sl.FitWarning)
+            fits.append(sl.fit(law, without_floor(seed), residual="log", starts=64))
+    positive, closed = fits
+    assert positive.status == closed.status == ("converged" if seed == 0 else "bound")
+    assert positive.success
+    assert (positive.values["E"] == 0.0) == (seed != 0)
+    for level in (0.5, 0.9):
+        for name in ("E", "alpha"):
+            one, other = positive.conf_int(level)[name], closed.conf_int(level)[name]
+            assert tuple(one) == pytest.approx(tuple(other), rel=1e-4, abs=1e-6)
+    draws = [fit.bootstrap(300, rng=1) for fit in fits]
+    assert draws[0].failures == draws[1].failures == {}
+    assert_allclose(draws[0].objective, draws[1].objective, rtol=1e-7)
+    assert (draws[0].draws[:, 0] == 0.0).any()
+    assert (draws[0].draws[:, 0] > 0.05).any()
+    weights = np.array([draws[0].replicate(index)["weights"] for index in range(5)])
+    assert_allclose(positive.refit(weights).objective, draws[0].objective[:5], rtol=1e-7)
+
+
+def test_draws_of_what_the_runs_do_not_determine_come_with_a_warning():
+    law = sl.Law("y ~ a + b * x + c * x", params={**LINE.params, "c": sl.Param("real", start=(-5, 5))})
+    with pytest.warns(sl.FitWarning, match="trade off"):
+        fit = sl.fit(law, line(), residual="linear", starts=8)
+    with pytest.warns(sl.FitWarning, match="do not determine b, c") as caught:
+        fit.bootstrap(20)
+    assert caught[0].filename == __file__
+
+
+def test_values_that_are_no_numbers_are_counted(straight):
+    boot = straight.bootstrap(200, rng=1)
+    middle = float(np.median(boot.draws[:, 0]))
+    quantity = boot.apply(f"log(a - {middle!r})")
+    with pytest.warns(sl.FitWarning, match=r"not a finite number for 100 of 200 draws"):
+        quantity.conf_int(0.9)

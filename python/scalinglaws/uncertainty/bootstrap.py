@@ -541,15 +541,15 @@ def _undetermined(fit: Fit) -> list[str]:
     """Parameters that the runs leave open: draws stay where the fit happened to end."""
     if fit.valid or fit.dof < 1:
         return []
-    return [name for name, error in fit.stderr().items() if math.isnan(error)]
+    errors = fit.stderr().items()
+    return [name for name, error in errors if math.isnan(error) and name not in fit._at_bound]
 
 
 def _warn(boot: Bootstrap) -> None:
     if open_names := _undetermined(boot.fit):
-        verb = "is" if len(open_names) == 1 else "are"
         warnings.warn(
-            f"{', '.join(open_names)} {verb} not determined by the runs: draws stay where the fit happened to "
-            f"end, and their intervals mean nothing. {boot.fit.message}",
+            f"the runs do not determine {', '.join(open_names)}: draws stay where the fit happened to end, "
+            f"and their intervals mean nothing. {boot.fit.message}",
             FitWarning,
             stacklevel=4,
         )
