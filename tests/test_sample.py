@@ -267,7 +267,7 @@ def test_posterior_agrees_with_the_parametric_bootstrap_on_real_ladders(read_tab
     fit, quantities, far = ladder(read_table)
     post, boot = fit.sample(), fit.bootstrap(4000, kind="parametric")
     assert post.valid
-    wider = math.sqrt(fit.dof / (fit.dof - 2.0))
+    wider = stats.t(fit.dof).ppf(0.84) / stats.norm.ppf(0.84)
     for what in quantities:
         a, b = post.apply(what), boot.apply(what)
         sd = width(b.draws[boot.ok])
