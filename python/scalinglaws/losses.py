@@ -140,6 +140,11 @@ class Loss:
         """Whether large residuals have a bounded influence or less; false for ``squared`` only."""
         return self.kind != "squared"
 
+    @property
+    def lopsided(self) -> bool:
+        """Whether a law fitted with it does not lie in the middle of symmetric noise."""
+        return self.above != 1.0 or (self.kind == "quantile" and self.scale != 0.5)
+
     def rho(self, r: ArrayLike) -> NDArray[np.float64]:
         """Return the loss of each residual, `above` included.
 

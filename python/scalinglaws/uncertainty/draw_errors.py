@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from ..inference import CovKind, triangle
 from ..verdict import at_bounds
-from .leverage import WorkingNoise, cluster_variances, leverage_roots, row_factors, working_noise
+from .leverage import EXACT, WorkingNoise, cluster_variances, leverage_roots, row_factors, working_noise
 from .sandwich import covariance, small_factor, white_coordinates
 from .smoothing import bending, windows
 
@@ -29,8 +29,6 @@ _Array = NDArray[np.float64]
 _BLOCK = 1 << 19
 # Singular values of the scaled Jacobian, over the largest, below which a draw goes the careful way.
 _RANK = 1e-10
-# A row of this leverage was fitted exactly.
-_EXACT = 1.0 - 1e-9
 
 
 def draw_covariances(
@@ -139,7 +137,7 @@ def _together(
         turned = _turned(straight)
         single = weights / np.maximum(copies, 1.0)
         if loss.robust:
-            exact = single * side * (straight**2).sum(axis=2) >= _EXACT
+            exact = 1.0 - single * side * (straight**2).sum(axis=2) <= EXACT
             mean = (weights * bend).sum(axis=1) / weights.sum(axis=1)
             bend = np.where(exact, mean[:, None], bend)
         hessian = turned @ ((weights * bend)[..., None] * straight)
@@ -225,7 +223,7 @@ def _middle(
     if clusters is None:
         times = copies
         own = weight * (straight**2).sum(axis=2)
-        exact = own >= _EXACT
+        exact = 1.0 - own <= EXACT
         if noise is not None:
             factor = row_factors(own, weight * ((straight @ total) * straight).sum(axis=2), shape)
             exact, times = factor == 0.0, copies * factor

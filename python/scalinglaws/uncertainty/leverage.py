@@ -20,12 +20,12 @@ from ..inference import effective_weights, evaluate, rows
 if TYPE_CHECKING:
     from ..problem import Problem
 
-__all__ = ["WorkingNoise", "cluster_variances", "leverage_roots", "row_factors", "working_noise"]
+__all__ = ["EXACT", "WorkingNoise", "cluster_variances", "leverage_roots", "row_factors", "working_noise"]
 
 # Width of the normal prior on g. Noise that doubles along the runs has a g of 0.4.
 _WIDTH = 0.5
 # A row or cluster that keeps less than this of its noise in its residual was fitted exactly and shows none.
-_EXACT = 1e-9
+EXACT = 1e-9
 # Values of the law closer than this share of the largest are equal but for rounding.
 _TIE = 1e-9
 # Where residuals of half the runs are zero, g has no limit of its own.
@@ -80,7 +80,7 @@ def working_noise(
         straight, weight = block.jacobian @ white, effective_weights(problem.loss, block)
         square[block.index] = weight * block.residual**2
         left[block.index] = 1.0 - weight * (straight**2).sum(axis=1)
-    shown = left > _EXACT
+    shown = left > EXACT
     z = _scores(evaluate(problem, theta), problem.weights > 0.0)
     shown &= problem.weights > 0.0
     if not (square[shown] > 0.0).any() or not np.isfinite(square).all():
@@ -120,7 +120,7 @@ def leverage_roots(
     half = (vectors * np.sqrt(np.maximum(values, 0.0))[..., None, :]) @ np.swapaxes(vectors, -1, -2)
     # (I + K N)^(-1/2) = I + half f(half N half) half N, where f has no pole at zero.
     t, vectors = np.linalg.eigh(half @ n @ half)
-    kept = 1.0 + t > _EXACT
+    kept = 1.0 + t > EXACT
     grown = np.where(kept, 1.0 + t, 1.0)
     f = np.where(kept, -1.0 / (np.sqrt(grown) * (1.0 + np.sqrt(grown))), -1.0 / np.where(kept, 1.0, t))
     side = half @ vectors
@@ -150,7 +150,7 @@ def row_factors(
         phi / (phi (1 - 2 h) + q'S q); zero for rows that were fitted exactly.
     """
     left = 1.0 - 2.0 * leverage + through / phi
-    kept = left > _EXACT
+    kept = left > EXACT
     return np.where(kept, 1.0 / np.where(kept, left, 1.0), 0.0)
 
 

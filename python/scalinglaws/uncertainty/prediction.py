@@ -177,7 +177,7 @@ def by_delta_method(
 
 def check_symmetric(loss: Loss) -> None:
     """Refuse intervals for new runs about a law that does not lie in their middle."""
-    if loss.above != 1.0 or (loss.kind == "quantile" and loss.scale != 0.5):
+    if loss.lopsided:
         raise ValueError(
             f"new_run=True takes the law as the middle of the runs, and the loss {loss} does not put it "
             "there: use fit.bootstrap(n).predict(..., new_run=True), which draws from the residuals"

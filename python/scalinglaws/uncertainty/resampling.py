@@ -202,8 +202,7 @@ def make_plan(fit: Fit, kind: str, factor: str | None, clusters: Clusters | None
 
 
 def _check_symmetric(fit: Fit, kind: str) -> None:
-    lopsided = fit.loss.above != 1.0 or (fit.loss.kind == "quantile" and fit.loss.scale != 0.5)
-    if lopsided and kind in ("wild", "parametric"):
+    if fit.loss.lopsided and kind in ("wild", "parametric"):
         raise ValueError(
             f"kind={kind!r} makes noise that is symmetric about the law, and the loss {fit.loss} does not "
             "put the law in the middle of the runs: use kind='pairs' or kind='residual'"

@@ -55,7 +55,7 @@ from ..inference import (
     singular_directions,
     triangle,
 )
-from .leverage import WorkingNoise, cluster_variances, leverage_roots, row_factors, working_noise
+from .leverage import EXACT, WorkingNoise, cluster_variances, leverage_roots, row_factors, working_noise
 from .smoothing import bending, window
 
 if TYPE_CHECKING:
@@ -64,12 +64,10 @@ if TYPE_CHECKING:
 __all__ = ["bread", "covariance", "degrees", "small_factor", "white_coordinates"]
 
 # What `degrees` is made of: tr(D) and the diagonal part of tr(D^2) of what residuals show, the part that they
-# do not show, the sum of y y', and S.
+# do not show, and the sum of y y'.
 _Moments: TypeAlias = tuple[
-    NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
+    NDArray[np.float64], NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]
 ]
-# A row of this leverage was fitted exactly.
-_EXACT = 1.0 - 1e-9
 
 # Below this the scaled singular value is rounding of the Jacobian and the direction has no information at
 # all.
@@ -222,12 +220,16 @@ def degrees(
     along = white.T @ combinations.T
     if noise is None:
         noise = working_noise(problem, theta, chosen, white)
+    shape, phi = noise.shape, np.empty(0)
+    if clusters is not None:
+        phi = cluster_variances(shape, clusters, problem.weights > 0.0)
+        shape = phi[clusters]
+    total = _total(problem, theta, chosen, white, shape)
     if clusters is None:
-        moments = _row_moments(problem, theta, chosen, white, along, noise.shape)
+        moments = _row_moments(problem, theta, chosen, white, along, total, shape)
     else:
-        phi = cluster_variances(noise.shape, clusters, problem.weights > 0.0)
-        moments = _cluster_moments(problem, theta, chosen, white, along, phi, clusters)
-    trace, square, lost, cross, total = moments
+        moments = _cluster_moments(problem, theta, chosen, white, along, total, phi, clusters)
+    trace, square, lost, cross = moments
     trace += lost
     square += lost**2 / max(dof, 1)
     d = len(total)
@@ -342,7 +344,7 @@ def _accumulate(
         score = (block.weight / here * psi)[:, None] * straight
         single = effective_weights(loss, block) / here
         own = single * (straight**2).sum(axis=1)
-        exact = own >= _EXACT
+        exact = 1.0 - own <= EXACT
         if loss.robust and exact.any():
             # Their residuals are zero whatever their noise is.
             pull = (block.weight * bend)[exact]
@@ -406,11 +408,11 @@ def _row_moments(
     chosen: NDArray[np.bool_],
     white: NDArray[np.float64],
     along: NDArray[np.float64],
+    total: NDArray[np.float64],
     shape: NDArray[np.float64],
 ) -> _Moments:
     """Sum what `degrees` needs over rows."""
     d, m = along.shape
-    total = _total(problem, theta, chosen, white, shape)
     trace, square, lost, cross = np.zeros(m), np.zeros(m), np.zeros(m), np.zeros((m, 2 * d, 2 * d))
     for block in rows(problem, theta, chosen):
         weight, phi = effective_weights(problem.loss, block), shape[block.index]
@@ -425,7 +427,7 @@ def _row_moments(
         # One by one: for all at once each row would need a matrix of its own.
         for number in range(m):
             cross[number] += (y * u2[:, number : number + 1]).T @ y
-    return trace, square, lost, cross, total
+    return trace, square, lost, cross
 
 
 def _cluster_moments(
@@ -434,12 +436,12 @@ def _cluster_moments(
     chosen: NDArray[np.bool_],
     white: NDArray[np.float64],
     along: NDArray[np.float64],
+    total: NDArray[np.float64],
     phi: NDArray[np.float64],
     clusters: NDArray[np.intp],
 ) -> _Moments:
     """Sum what `degrees` needs over clusters."""
     d = len(along)
-    total = _total(problem, theta, chosen, white, phi[clusters])
     blocks = np.zeros((phi.size, d, d))
     for block in rows(problem, theta, chosen):
         weight = effective_weights(problem.loss, block)
@@ -453,7 +455,7 @@ def _cluster_moments(
     cross = np.einsum("sim,sjm->mij", y, y, optimize=True)
     first = phi[:, None] * u2
     lost = np.einsum("s,im,sij,jm->m", phi, along, hidden, along, optimize=True)
-    return (first + own).sum(axis=0), (first * (first + 2.0 * own)).sum(axis=0), lost, cross, total
+    return (first + own).sum(axis=0), (first * (first + 2.0 * own)).sum(axis=0), lost, cross
 
 
 def _outer(lines: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
